@@ -1,0 +1,1 @@
+"""The night: from behaviour logs to explained recommendations by way of a language model."""

@@ -1,0 +1,285 @@
+"""`recgpt.toml`: every setting of a project, checked at the door.
+
+Unknown keys are refused with the nearest known one, paths are relative to the file, and secrets are never in it: the
+file names the environment variable that holds a key. `load(path)` is the only way in; it raises `ConfigError`, whose
+message names the file, the key and the remedy.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recgpt.errors import ConfigError
+
+FILE_NAME = "recgpt.toml"
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UserColumns(Section):
+    user_id: str = "user_id"
+
+
+class ItemColumns(Section):
+    item_id: str = "item_id"
+    title: str = "title"
+    category: str = "category"
+    brand: str = "brand"
+    price: str = "price"
+    description: str = "description"
+
+
+class EventColumns(Section):
+    user_id: str = "user_id"
+    timestamp: str = "timestamp"
+    behaviour: str = "behaviour"
+    item_id: str = "item_id"
+    query: str = "query"
+    value: str = "value"
+    text: str = "text"
+
+
+class Columns(Section):
+    """What the lake calls our columns."""
+
+    users: UserColumns = UserColumns()
+    items: ItemColumns = ItemColumns()
+    events: EventColumns = EventColumns()
+
+
+class Data(Section):
+    """Where the three tables lie (a file, a folder or a glob of .parquet, .csv or .jsonl, the last two also .gz)."""
+
+    users: str = "data/users.parquet"
+    items: str = "data/items.parquet"
+    events: str = "data/events.parquet"
+    columns: Columns = Columns()
+    base_features: tuple[str, ...] = ()  # columns of users that may reach a prompt; no other does
+    max_reject_share: Share = 0.05  # of a table's rows; above it the run stops
+    earliest: date = date(1995, 1, 1)  # an older timestamp is a clock that was never set
+
+
+class Behaviour(Section):
+    """One kind of event: whether it says something on purpose, how much, and how a profile text names it."""
+
+    reliable: bool
+    weight: float = Field(gt=0.0)
+    word: str = Field(min_length=1)
+
+
+DEFAULT_BEHAVIOURS: dict[str, Behaviour] = {
+    "purchase": Behaviour(reliable=True, weight=4.0, word="bought"),
+    "add_to_cart": Behaviour(reliable=True, weight=3.0, word="carted"),
+    "rating": Behaviour(reliable=True, weight=3.0, word="rated"),
+    "favourite": Behaviour(reliable=True, weight=2.0, word="favourited"),
+    "search": Behaviour(reliable=True, weight=2.0, word="searched"),
+    "review_read": Behaviour(reliable=True, weight=1.0, word="read reviews"),
+    "view": Behaviour(reliable=True, weight=1.0, word="viewed"),
+    "click": Behaviour(reliable=False, weight=0.3, word="clicked"),
+    "impression": Behaviour(reliable=False, weight=0.1, word="saw"),
+}
+
+
+class Store(Section):
+    url: str = "sqlite:///work/recgpt.sqlite"  # any SQLAlchemy URL; a relative SQLite path is relative to the config
+
+
+class Engine(Section):
+    """The model behind everything: an OpenAI-compatible server, or the packaged small model as a loopback child."""
+
+    kind: Literal["embedded", "server"] = "embedded"
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = ""  # server: the served model's (or adapter's) name
+    revision: str = ""  # server: what the weights are; part of every request's hash
+    tokenizer: str = ""  # server: folder or cached name of its tokenizer, to count a budget exactly
+    api_key_env: str = ""  # the environment variable that holds the key, if the server wants one
+    in_flight: int = Field(default=64, ge=1)
+    retries: int = Field(default=4, ge=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    threads: int = Field(default=0, ge=0)  # embedded: 0 is all cores
+
+    @model_validator(mode="after")
+    def server_is_named(self) -> Self:
+        if self.kind == "server" and not self.model:
+            raise ValueError("a server engine needs model: the name it serves (see its /v1/models)")
+        if self.kind == "server" and not self.revision:
+            raise ValueError(
+                "a server engine needs revision: whatever identifies its weights (a commit, a date). Answers are "
+                "replayed by model and revision, so change it whenever the weights change"
+            )
+        return self
+
+
+class Encoder(Section):
+    """The sentence encoder that says which items are alike."""
+
+    path: str = "packaged"  # or the folder of a sentence-transformers BERT model
+
+
+class Rendering(Section):
+    max_tokens: int = Field(default=8000, ge=200)  # of a whole profile text
+    title_words: int = Field(default=12, ge=3)
+
+
+class Interests(Section):
+    strategy: Literal["grouped", "read"] = "grouped"
+    min_items: int = Field(default=3, ge=1)  # distinct pieces of evidence a long-term interest needs
+    min_days: int = Field(default=3, ge=1)  # distinct days of it
+    min_span_days: int = Field(default=28, ge=0)  # first to last; a shorter burst is a gift, a necessity or a phase
+    short_term_days: int = Field(default=30, ge=1)  # a recent burst this young may be a short-term interest
+    similarity: Share = 0.5  # grouped: how alike the items of one group are (cosine)
+    max_interests: int = Field(default=12, ge=1)
+    sensitive: tuple[str, ...] = (
+        "pregnancy", "fertility", "contraception", "cancer", "diabetes", "depression", "disability", "illness",
+        "religion", "religious", "church", "christian", "muslim", "jewish", "hindu", "buddhist",
+        "politics", "political", "election", "sexuality", "erotic", "gay", "lesbian", "transgender",
+        "ethnicity", "race", "union membership", "debt", "addiction", "weapons",
+    )  # fmt: skip
+
+
+class Tags(Section):
+    strategy: Literal["each", "single"] = "each"  # one short call an interest, or one call for all of a user's
+    retrievable: Share = 0.35  # how near (cosine) some item must be to a tag
+    fresh_days: int = Field(default=30, ge=0)  # a tag answered by something bought this recently is not fresh
+    per_interest: int = Field(default=4, ge=1, le=50)
+    banned: tuple[str, ...] = (
+        "smart",
+        "modular",
+        "set",
+        "premium",
+        "quality",
+        "best",
+        "new",
+        "product",
+        "item",
+        "stuff",
+    )
+
+
+class Towers(Section):
+    dim: int = Field(default=64, ge=4)
+    hidden: int = Field(default=128, ge=4)
+    batch_size: int = Field(default=1024, ge=8)
+    max_epochs: int = Field(default=30, ge=1)
+    patience: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    temperature: float = Field(default=0.07, gt=0)
+    tag_weight: Share = 0.5
+    validation_share: Share = 0.1  # of events, the latest ones
+    retrain_days: int = Field(default=7, ge=1)
+    seed: int = 0
+
+
+class Score(Section):
+    top_k: int = Field(default=20, ge=1)
+    per_tag: int = Field(default=6, ge=1)  # the most one tag may bring
+    beta: Share = 0.5  # score = beta * user.item + (1 - beta) * tag.item
+    leave_out: tuple[str, ...] = ("purchase",)  # an item the user has these behaviours with is not recommended
+    leave_out_days: int = Field(default=3650, ge=0)
+
+
+class Explain(Section):
+    strategy: Literal["short", "full"] = "short"  # the small model's prompt, or the real model's
+    top: int = Field(default=5, ge=0)  # how many of a user's recommendations get an explanation
+    tries: int = Field(default=2, ge=1)
+
+
+class Judge(Section):
+    share: Share = 0.25  # of the rows that each task made; which ones is decided by a hash, so a row is in or out for good
+    seed: int = 0
+
+
+class Config(Section):
+    """A whole project. `folder` is where the file lies; every relative path starts there."""
+
+    folder: Path = Field(default=Path("."), exclude=True)
+    work: str = "work"
+    data: Data = Data()
+    behaviours: dict[str, Behaviour] = Field(default_factory=lambda: dict(DEFAULT_BEHAVIOURS))
+    store: Store = Store()
+    engine: Engine = Engine()
+    encoder: Encoder = Encoder()
+    rendering: Rendering = Rendering()
+    interests: Interests = Interests()
+    tags: Tags = Tags()
+    towers: Towers = Towers()
+    score: Score = Score()
+    explain: Explain = Explain()
+    judge: Judge = Judge()
+
+    @model_validator(mode="after")
+    def behaviours_are_known(self) -> Self:
+        unknown = sorted(set(self.score.leave_out) - set(self.behaviours))
+        if unknown:
+            raise ValueError(f"score.leave_out names behaviours that [behaviours] does not: {', '.join(unknown)}")
+        return self
+
+    @property
+    def work_folder(self) -> Path:
+        return self.folder / self.work
+
+    def path(self, relative: str) -> Path:
+        return self.folder / relative
+
+    def fingerprint(self) -> str:
+        """sha256 of every setting, for the run's record."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path) -> Config:
+    """Read and check a config file, or the `recgpt.toml` of a folder.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or holds an unknown key or a bad value.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no {file}: make one with 'recgpt init {file.parent}'") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from None
+    named = raw.get("behaviours", {})
+    defaults = {name: value.model_dump() for name, value in DEFAULT_BEHAVIOURS.items()}
+    raw["behaviours"] = {
+        **defaults,
+        **{k: {**defaults.get(k, {}), **v} if isinstance(v, dict) else v for k, v in named.items()},
+    }
+    try:
+        return Config.model_validate({**raw, "folder": file.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError(f"{file}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
+    *parents, key = error["loc"]
+    near = difflib.get_close_matches(str(key), _keys_at(parents), n=1, cutoff=0.5)
+    return f"unknown key {where}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _keys_at(parents: list[Any]) -> list[str]:
+    model: Any = Config
+    for name in parents:
+        model = Behaviour if model is dict else model.model_fields[name].annotation
+        model = dict if getattr(model, "__origin__", None) is dict else model
+    return [] if model is dict else [name for name in model.model_fields if name != "folder"]
+
+
+def night_of(day: date | None) -> datetime:
+    """The moment up to which a night reads the logs: the end of `day` (UTC), today's if none is given. Exclusive."""
+    day = day or datetime.now(UTC).date()
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)

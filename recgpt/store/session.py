@@ -1,0 +1,90 @@
+"""Opening the store: one function, any SQLAlchemy URL, the newest migration or a clear refusal.
+
+SQLite runs in WAL mode with synchronous=NORMAL: a killed process loses nothing that was committed, and a reader never
+waits for the night.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from recgpt.config import Config
+from recgpt.errors import ConfigError, StoreError
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def open_store(config: Config, *, migrate: bool = True) -> Engine:
+    """Connect to the config's store and, unless told otherwise, bring it to the newest migration.
+
+    Raises:
+        ConfigError: the URL is not one.
+        StoreError: the database can't be reached, or was made by a newer recgpt.
+    """
+    try:
+        url = make_url(config.store.url)
+    except ArgumentError:
+        raise ConfigError(f"store.url is not an SQLAlchemy URL: {config.store.url!r}") from None
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        file = Path(config.folder, url.database)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        url = url.set(database=str(file))
+    engine = create_engine(url)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _sqlite_pragmas)
+    try:
+        here, newest = revisions(engine)
+        if here != newest and migrate:
+            _known(engine, here)
+            _upgrade(engine)
+    except OperationalError as error:
+        shown = url.render_as_string(hide_password=True)
+        raise StoreError(
+            f"the store {shown} can't be opened ({error.orig}); check store.url, the disk and its rights"
+        ) from None
+    return engine
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """The migration the store is at, and the newest one."""
+    with engine.connect() as connection:
+        here = MigrationContext.configure(connection).get_current_revision()
+    return here, _scripts().get_current_head()
+
+
+def _alembic() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic())
+
+
+def _known(engine: Engine, here: str | None) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if here is not None and here not in known:
+        raise StoreError(f"the store is at migration {here}, which this recgpt does not know: upgrade recgpt")
+
+
+def _upgrade(engine: Engine) -> None:
+    config = _alembic()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _sqlite_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
