@@ -194,8 +194,14 @@ class Explain(Section):
 
 
 class Judge(Section):
-    share: Share = 0.25  # of the rows that each task made; which ones is decided by a hash, so a row is in or out for good
+    share: Share = (
+        0.25  # of the rows that each task made; which ones is decided by a hash, so a row is in or out for good
+    )
     seed: int = 0
+
+
+class Nightly(Section):
+    min_coverage: Share = 0.95  # of units with an answer; below it a command that is done exits with 3
 
 
 class Config(Section):
@@ -215,6 +221,7 @@ class Config(Section):
     score: Score = Score()
     explain: Explain = Explain()
     judge: Judge = Judge()
+    nightly: Nightly = Nightly()
 
     @model_validator(mode="after")
     def behaviours_are_known(self) -> Self:

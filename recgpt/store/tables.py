@@ -191,6 +191,7 @@ class Explanation(Base):
     request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    retired_at: Mapped[datetime | None]
     __table_args__ = (Index("ix_explanations_pair", "interest", "item_id"),)
 
 

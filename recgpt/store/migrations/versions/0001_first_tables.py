@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.String(length=71), nullable=True),
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("created_at", tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("retired_at", tables.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["request_hash"], ["requests.hash"], name=op.f("fk_explanations_request_hash_requests")
         ),

@@ -1,0 +1,43 @@
+"""The `recgpt` command. Each group lives in a file of its own; here they are put together and errors become exits.
+
+Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 3 done but below the asked coverage.
+"""
+
+import sys
+
+import typer
+
+from cli import engine, imports, judge, night, project, reading
+from cli.output import ERR
+from recgpt.errors import RecgptError
+
+app = typer.Typer(
+    name="recgpt",
+    help="From behaviour logs to explained recommendations, every night, by way of a language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+project.add_to(app)
+night.add_to(app)
+reading.add_to(app)
+app.add_typer(night.towers, name="towers")
+app.add_typer(judge.app, name="judge")
+app.add_typer(imports.app, name="import")
+app.add_typer(engine.app, name="engine")
+
+
+def main() -> None:
+    """Run the command; a RecgptError is printed without a traceback, since its message names the remedy."""
+    try:
+        app()
+    except RecgptError as error:
+        ERR.print(f"recgpt: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        ERR.print("recgpt: stopped; what is finished is kept, and the same command goes on from here")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The night and its stages: `nightly`, and each stage as a command of its own."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, Users, day_of
+from cli.output import print_json, print_summary, progress
+from recgpt import config as settings
+from recgpt import nightly as plan
+from recgpt.words import Stage
+
+towers = typer.Typer(no_args_is_help=True, help="The three-tower network that is trained on the logs.")
+
+
+def run_stages(
+    path: Path,
+    stages: Sequence[Stage],
+    *,
+    day: Day,
+    users: int | None,
+    dry_run: bool = False,
+    max_tokens: int | None = None,
+    json: bool,
+    force_training: bool = False,
+) -> None:
+    """Run, print, and exit with 3 where fewer units than asked for have an answer."""
+    config = settings.load(path)
+    with progress() as draw:
+        summary = plan.run(
+            config,
+            stages,
+            day=day_of(day),
+            users=users,
+            dry_run=dry_run,
+            max_tokens=max_tokens,
+            force_training=force_training,
+            progress=draw,
+        )
+    if json:
+        print_json(summary.as_dict())
+    else:
+        print_summary(summary)
+    if summary.coverage is not None and summary.coverage < config.nightly.min_coverage:
+        raise typer.Exit(3)
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def nightly(
+        config: ConfigPath = HERE,
+        date: Day = None,
+        users: Users = None,
+        dry_run: DryRun = False,
+        max_tokens: MaxTokens = None,
+        json: Json = False,
+    ) -> None:
+        """Run every stage: interests, tags, towers, score, explain, judge."""
+        run_stages(config, tuple(Stage), day=date, users=users, dry_run=dry_run, max_tokens=max_tokens, json=json)
+
+    for stage, text in (
+        (Stage.INTERESTS, "Profile text to interests with evidence."),
+        (Stage.TAGS, "Interests to tags."),
+        (Stage.EXPLAIN, "A short line for each (interest, item) pair that tonight's recommendations need."),
+    ):
+        app.command(stage.value, help=text)(_asking(stage))
+
+    @app.command()
+    def score(config: ConfigPath = HERE, date: Day = None, users: Users = None, json: Json = False) -> None:
+        """Tags to items by the towers: the night's recommendations."""
+        run_stages(config, [Stage.SCORE], day=date, users=users, json=json)
+
+
+def _asking(stage: Stage) -> Callable[..., None]:
+    def command(
+        config: ConfigPath = HERE,
+        date: Day = None,
+        users: Users = None,
+        dry_run: DryRun = False,
+        max_tokens: MaxTokens = None,
+        json: Json = False,
+    ) -> None:
+        run_stages(config, [stage], day=date, users=users, dry_run=dry_run, max_tokens=max_tokens, json=json)
+
+    return command
+
+
+@towers.command()
+def train(
+    config: ConfigPath = HERE,
+    date: Day = None,
+    json: Json = False,
+    if_old: Annotated[
+        bool, typer.Option("--if-old", help="Only if the last training is older than towers.retrain_days.")
+    ] = False,
+) -> None:
+    """Train on all events up to the date, hold the latest out for validation, and keep the best epoch."""
+    run_stages(config, [Stage.TOWERS], day=date, users=None, json=json, force_training=not if_old)

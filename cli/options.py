@@ -1,0 +1,25 @@
+"""Options that several commands share, with one spelling and one help text."""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="recgpt.toml, or the folder it lies in.", envvar="RECGPT_CONFIG")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
+Day = Annotated[
+    datetime | None,
+    typer.Option("--date", formats=["%Y-%m-%d"], help="The night's date (UTC); later events are not read. Today."),
+]
+Users = Annotated[int | None, typer.Option("--users", min=1, help="Only the first so many users, by user_id.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask and write nothing; say what is to come.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Stop cleanly after so many tokens.")]
+
+HERE = Path(".")
+
+
+def day_of(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None

@@ -1,0 +1,88 @@
+"""`recgpt doctor`: what a night needs, looked at one by one, with the remedy for whatever is not so."""
+
+import asyncio
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recgpt.config import Config
+from recgpt.engine.open import open_engine
+from recgpt.errors import DataError, EngineError, RecgptError, StoreError
+from recgpt.sources.prepare import prepare
+from recgpt.store.session import open_store, revisions
+from recgpt.vectors import Encoder
+
+PACKAGES = ("recgpt", "prompts", "judges", "towers", "cli")
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    ok: bool
+    found: str  # what is there, or the fault with its remedy
+
+
+def examine(config: Config) -> list[Check]:
+    """Every check, in the order in which a night meets them. Never raises for what is wrong; that is its result."""
+    checks: tuple[tuple[str, Callable[[Config], str]], ...] = (
+        ("packages", _packages),
+        ("logs", _logs),
+        ("store", _store),
+        ("encoder", _encoder),
+        ("engine", _engine),
+    )
+    results = []
+    for name, check in checks:
+        try:
+            results.append(Check(name, True, check(config)))
+        except RecgptError as error:
+            results.append(Check(name, False, str(error)))
+    return results
+
+
+def _packages(_: Config) -> str:
+    """The five packages have common names; another distribution's `prompts` must not stand in for ours."""
+    places = {}
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        places[name] = str(Path(spec.origin).parent.parent) if spec and spec.origin else "nowhere"
+    home = places["recgpt"]
+    strangers = [f"{name} from {place}" for name, place in places.items() if place != home]
+    if strangers:
+        raise DataError(
+            f"recgpt lies in {home}, but {', '.join(strangers)}: install recgpt in a virtual environment of its own"
+        )
+    return f"all five from {home}"
+
+
+def _logs(config: Config) -> str:
+    counts = prepare(config).counts
+    return ", ".join(f"{table}: {entry['kept']:,} rows" for table, entry in counts.items())
+
+
+def _store(config: Config) -> str:
+    store = open_store(config, migrate=False)
+    here, newest = revisions(store)
+    if here != newest:
+        raise StoreError(
+            f"the store is at migration {here or 'none'}, the newest is {newest}: 'recgpt nightly' migrates it"
+        )
+    return f"{store.url.render_as_string(hide_password=True)} at migration {here}"
+
+
+def _encoder(config: Config) -> str:
+    vector = Encoder(config.encoder.path, config.work_folder / "vectors").encode(["a bath thermometer"])
+    return f"{config.encoder.path}, {vector.shape[1]} numbers a text"
+
+
+def _engine(config: Config) -> str:
+    return asyncio.run(_ask(config))
+
+
+async def _ask(config: Config) -> str:
+    store = open_store(config, migrate=False)
+    async with open_engine(config, store) as model:
+        if not model.model:
+            raise EngineError("the engine has no model")
+        return f"{config.engine.kind}: {model.model} ({model.revision})"

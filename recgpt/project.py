@@ -1,0 +1,155 @@
+"""Starting a project: the commented `recgpt.toml`, and the demo shop with its whole night."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from recgpt.config import FILE_NAME, Config, load
+from recgpt.errors import ConfigError
+from recgpt.sources.demo import make_shop
+
+DEMO_NIGHT: Final = date(2026, 10, 31)
+
+TEMPLATE: Final = """\
+# recgpt.toml: every setting, at its default where it is commented out. Paths are relative to this file.
+# Unknown keys are refused. Secrets never go in here: api_key_env names the environment variable that holds one.
+
+[data]                                # a file, a folder or a glob of .parquet, .csv or .jsonl (the last two also .gz)
+users = "data/users.parquet"
+items = "data/items.parquet"
+events = "data/events.parquet"
+# base_features = []                  # columns of users that may reach a prompt; no other column does
+# max_reject_share = 0.05             # of a table's rows; with more bad rows than that the run stops
+# earliest = 1995-01-01               # an older timestamp is a clock that was never set
+
+# [data.columns.users]                # left: our name; right: yours
+# user_id = "user_id"
+# [data.columns.items]
+# item_id = "item_id"
+# title = "title"
+# category = "category"               # a path "A > B > C", or a list of its parts
+# brand = "brand"
+# price = "price"
+# description = "description"
+# [data.columns.events]
+# user_id = "user_id"
+# timestamp = "timestamp"
+# behaviour = "behaviour"
+# item_id = "item_id"
+# query = "query"
+# value = "value"
+# text = "text"
+
+# [behaviours.purchase]               # known: purchase, add_to_cart, rating, favourite, search, review_read, view,
+# reliable = true                     # click, impression; add your own, or change one of these
+# weight = 4.0
+# word = "bought"
+
+[store]
+url = "sqlite:///work/recgpt.sqlite"  # any SQLAlchemy URL
+
+[engine]
+kind = "embedded"                     # the packaged small model; "server" is vLLM or any OpenAI-compatible server
+# base_url = "http://127.0.0.1:8000/v1"
+# model = ""                          # server: the name it serves
+# revision = ""                       # server: what the weights are; answers are replayed by model and revision
+# tokenizer = ""                      # server: folder of its tokenizer, to count a budget exactly
+# api_key_env = ""
+# in_flight = 64
+# retries = 4
+# timeout_s = 120.0
+# threads = 0
+
+[encoder]
+path = "packaged"                     # or the folder of a sentence-transformers BERT model
+
+# [rendering]
+# max_tokens = 8000                   # of a profile text
+# title_words = 12
+
+[interests]
+strategy = "grouped"                  # code groups, the model names; "read" gives a real model the whole profile text
+# min_items = 3
+# min_days = 3
+# min_span_days = 28
+# short_term_days = 30
+# similarity = 0.5
+# max_interests = 12
+
+[tags]
+strategy = "each"                     # a short question per interest; "single" asks a real model for all at once
+# per_interest = 4
+# retrievable = 0.35
+# fresh_days = 30
+
+# [towers]
+# dim = 64
+# hidden = 128
+# batch_size = 1024
+# max_epochs = 30
+# patience = 3
+# learning_rate = 0.002
+# temperature = 0.07
+# tag_weight = 0.5
+# validation_share = 0.1
+# retrain_days = 7
+# seed = 0
+
+# [score]
+# top_k = 20
+# per_tag = 6
+# beta = 0.5
+# leave_out = ["purchase"]
+# leave_out_days = 3650
+
+[explain]
+strategy = "short"                    # for a small model; "full" for a real one
+# top = 5
+# tries = 2
+
+# [judge]
+# share = 0.25
+# seed = 0
+
+# [nightly]
+# min_coverage = 0.95
+"""
+
+
+def init(folder: Path) -> Path:
+    """Write the commented config into a folder, which is made if need be.
+
+    Raises:
+        ConfigError: the folder has one already.
+    """
+    file = folder / FILE_NAME
+    if file.exists():
+        raise ConfigError(f"{file} is there already; it is left as it is")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(TEMPLATE, encoding="utf-8")
+    return file
+
+
+@dataclass(frozen=True)
+class Demo:
+    config: Config
+    made: bool  # False where the folder held this very shop already
+
+
+def demo(folder: Path, *, users: int, seed: int) -> Demo:
+    """Make the demo shop and its config in a folder, unless they are there.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    stamp, label = folder / "demo.txt", f"users={users} seed={seed} until={DEMO_NIGHT}\n"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == label:
+        return Demo(load(folder), made=False)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty and is not this shop: name another with --dir, or remove it")
+    make_shop(folder, users=users, seed=seed, until=DEMO_NIGHT)
+    text = TEMPLATE.replace("# base_features = []      ", 'base_features = ["age", "gender", "city"]')
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    stamp.write_text(label, encoding="utf-8")
+    return Demo(load(folder), made=True)

@@ -1,0 +1,55 @@
+"""What every stage of one night shares: the config, the store, the logs, the moment up to which they are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from recgpt.config import Config, night_of
+from recgpt.sources.logs import Logs
+from recgpt.vectors import Encoder, item_vectors
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is; handed to whoever draws it. `total` is None where it isn't known before the end."""
+
+    stage: str
+    done: int
+    total: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Night:
+    """One night's fixed facts. Stages read from it and never change it."""
+
+    config: Config
+    store: Engine
+    logs: Logs
+    day: date
+    users: int | None = None  # only the first so many users, by user_id
+    parent_run: int | None = None
+    progress: Callable[[Progress], None] = field(default=lambda _: None)
+
+    @property
+    def until(self) -> datetime:
+        """Events before this moment are known to the night; later ones do not exist for it."""
+        return night_of(self.day)
+
+    @property
+    def n_users(self) -> int:
+        return self.logs.n_users if self.users is None else min(self.users, self.logs.n_users)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.config.encoder.path, self.config.work_folder / "vectors")
+
+    @cached_property
+    def vectors(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """(N, d) unit vectors of the catalogue's items."""
+        return item_vectors(self.logs.catalogue, self.encoder, self.config.rendering.title_words)

@@ -1,0 +1,179 @@
+"""The towers' training as a stage: the logs become arrays, the trained network a checkpoint and a model version.
+
+It learns from reliable behaviours, weighed as the config says, and from texts that stand for tags: the leaf of each
+item's category, and its short title without the brand. It trains when there is no checkpoint, when the last one is
+older than `towers.retrain_days`, or when it is told to.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from recgpt.config import Config
+from recgpt.errors import CheckpointError, DataError
+from recgpt.sources.logs import Catalogue
+from recgpt.stages.night import Night, Progress
+from recgpt.stages.texts import leaf, untagged_title
+from recgpt.store.tables import ModelVersion
+from recgpt.words import Stage
+from towers.checkpoint import load, save
+from towers.config import TowersConfig, TowersError
+from towers.data import TrainingData
+from towers.model import ThreeTowers
+from towers.training import Epoch, train
+
+KIND = "towers"
+Array = npt.NDArray[Any]
+
+
+def run(night: Night, run_id: int, *, force: bool) -> dict[str, Any]:
+    """Train if it is time. Returns the counts for the run's record.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    newest = newest_version(night.store, night.until)
+    age = None if newest is None else night.until - newest.trained_until
+    young = age is not None and age < timedelta(days=night.config.towers.retrain_days)
+    if newest and young and not force and Path(night.config.path(newest.path)).is_dir():
+        return {"trained": False, "version": newest.version, **(newest.result or {})}
+
+    config = towers_config(night)
+
+    def report(epoch: Epoch) -> None:
+        note = f"loss {epoch.loss:.3f}, held-out recall@10 {epoch.recall:.4f}"
+        night.progress(Progress(Stage.TOWERS, epoch.number, config.max_epochs, note))
+
+    try:
+        trained = train(training_data(night, config), config, progress=report)
+    except TowersError as error:
+        raise DataError(f"the towers can't be trained on these logs: {error}") from error
+    result = {
+        "train_events": trained.train_events,
+        "validation_events": trained.validation_events,
+        "epochs": len(trained.epochs),
+        "best_epoch": trained.best.number,
+        "recall_at_10": _number(trained.best.recall),
+        "ndcg_at_10": _number(trained.best.ndcg),
+    }
+    folder = night.config.work_folder / "towers" / f"{night.day}-{run_id}"
+    version = save(folder, trained.model, metrics=result)
+    with Session(night.store) as session:
+        session.merge(
+            ModelVersion(
+                version=version,
+                kind=KIND,
+                path=str(folder.relative_to(night.config.folder)),
+                parent=newest.version if newest else None,
+                result=result,
+                trained_until=night.until,
+                created_at=datetime.now(UTC),
+            )
+        )
+        session.commit()
+    return {"trained": True, "version": version, "seconds": round(trained.seconds, 1), **result}
+
+
+def newest_version(store: Engine, until: datetime) -> ModelVersion | None:
+    """The towers that a night reading events up to `until` may use: never ones that have seen later events."""
+    query = select(ModelVersion).where(ModelVersion.kind == KIND, ModelVersion.trained_until <= until)
+    with Session(store, expire_on_commit=False) as session:
+        return session.scalars(
+            query.order_by(ModelVersion.trained_until.desc(), ModelVersion.created_at.desc()).limit(1)
+        ).first()
+
+
+def load_newest(night: Night) -> tuple[str, ThreeTowers]:
+    """The version and the network for this night.
+
+    Raises:
+        CheckpointError: there is none, or it is not whole, or it reads other features than the config gives.
+    """
+    newest = newest_version(night.store, night.until)
+    if newest is None:
+        raise CheckpointError(f"no towers are trained on events before {night.until:%Y-%m-%d}: 'recgpt towers train'")
+    try:
+        model = load(night.config.path(newest.path))
+    except TowersError as error:
+        raise CheckpointError(f"{error}; train anew with 'recgpt towers train'") from error
+    wanted = towers_config(night)
+    if model.config.feature_hash() != wanted.feature_hash():
+        raise CheckpointError("the towers were trained for other behaviours or another encoder: 'recgpt towers train'")
+    return newest.version, model
+
+
+def learnt_behaviours(config: Config) -> tuple[str, ...]:
+    """The reliable behaviours, sorted: what the towers read and predict."""
+    return tuple(sorted(name for name, behaviour in config.behaviours.items() if behaviour.reliable))
+
+
+def towers_config(night: Night) -> TowersConfig:
+    settings = night.config.towers.model_dump(exclude={"retrain_days"})
+    return TowersConfig(behaviours=learnt_behaviours(night.config), vector_dim=night.encoder.dim, **settings)
+
+
+def training_data(night: Night, config: TowersConfig) -> TrainingData:
+    """The logs up to the night as arrays, in time order for each user."""
+    codes = behaviour_codes(night)
+    parts: list[tuple[Array, ...]] = []
+    for batch in night.logs.interactions(night.until):
+        behaviours = codes[batch["behaviour"].to_numpy()]
+        mine = behaviours >= 0
+        columns = (batch[name].to_numpy(zero_copy_only=False)[mine] for name in ("user", "item", "time"))
+        parts.append((*columns, behaviours[mine]))
+    if not parts:
+        raise DataError("the logs have no event on an item before this night")
+    users, items, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
+    weights = np.array([night.config.behaviours[name].weight for name in config.behaviours])
+    catalogue = night.logs.catalogue
+    tag_texts, tag_items, tag_rows = tags_of_items(catalogue, night.config.rendering.title_words)
+    return TrainingData(
+        item_ids=catalogue.ids,
+        titles=[title or "" for title in catalogue.titles],
+        categories=[category or "" for category in catalogue.categories],
+        user_ids=list(night.logs.user_ids()),
+        users=users,
+        items=items,
+        behaviours=behaviours,
+        times=times,
+        weights=(weights / weights.mean())[behaviours],
+        tag_texts=tag_texts,
+        tag_items=tag_items,
+        tag_rows=tag_rows,
+        item_vectors=night.vectors,
+        tag_vectors=night.encoder.encode(tag_texts),
+    )
+
+
+def behaviour_codes(night: Night) -> Array:
+    """(K,) from the logs' behaviour codes to the towers', -1 for what they don't learn from."""
+    learnt = {name: code for code, name in enumerate(learnt_behaviours(night.config))}
+    return np.array([learnt.get(name, -1) for name in night.logs.behaviours], dtype=np.int64)
+
+
+def tags_of_items(catalogue: Catalogue, title_words: int) -> tuple[list[str], Array, Array]:
+    """Texts that stand for tags until generated ones exist: (texts (T,), item rows (P,), rows in texts (P,))."""
+    rows: dict[str, int] = {}
+    pairs = [
+        (item, rows.setdefault(text, len(rows)))
+        for item in range(len(catalogue))
+        for text in _texts(catalogue, item, title_words)
+    ]
+    array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return list(rows), array[:, 0], array[:, 1]
+
+
+def _texts(catalogue: Catalogue, item: int, title_words: int) -> Iterator[str]:
+    for text in (leaf(catalogue.categories[item]), untagged_title(catalogue, item, title_words)):
+        if text:
+            yield text.lower()
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 5)

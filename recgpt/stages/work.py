@@ -1,0 +1,278 @@
+"""Working through a stage: select -> ask -> gate -> keep, one unit at a time, many units at once.
+
+A unit (a user, an interest and an item, a target) is a few questions to the model and a way to keep what came of them.
+Its input hash covers everything it was made of, so a unit that ended `ok` or `invalid` with the same hash is never
+touched again, and a killed run goes on where it stopped: answers are in the ledger before a unit is committed, and a
+unit is committed together with its rows or not at all. One unit's fault is stored with its reason; an EngineError,
+StoreError or BudgetSpent ends the run after what is finished has been committed.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from recgpt.engine.asking import LanguageModel
+from recgpt.engine.requests import Reply, Request
+from recgpt.errors import StoreError
+from recgpt.stages.night import Night, Progress
+from recgpt.store.tables import Rejection, Unit, now
+from recgpt.words import Outcome, Stage
+
+LOOK_UP = 256  # units whose state is read in one query
+COMMIT = 64  # units kept in one transaction
+
+
+class Refused(Exception):
+    """An answer, or a part of one, broke a rule. `gate` is the rule's name as it is stored."""
+
+    def __init__(self, gate: str, text: str, detail: str = "") -> None:
+        super().__init__(f"{gate}: {detail or text}")
+        self.gate, self.text, self.detail = gate, text, detail
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to find out. Attempts are asked in turn until one's reply passes `check`, which raises Refused."""
+
+    attempts: tuple[Request, ...]
+    check: Callable[[Reply], Any]
+
+
+@dataclass
+class Settled:
+    """What came of a question: the checked value or None, the reply it is from, and what was refused on the way."""
+
+    value: Any = None
+    reply: Reply | None = None
+    refusals: list[tuple[Refused, str]] = field(default_factory=list)  # with the request's hash
+    unavailable: str = ""  # the reason, if the model gave no answer
+
+    @property
+    def request_hash(self) -> str | None:
+        return self.reply.request.hash if self.reply else None
+
+
+@dataclass
+class Kept:
+    """How a unit ended, and what its gates refused (each with the request's hash)."""
+
+    outcome: Outcome
+    reason: str = ""
+    refusals: list[tuple[Refused, str | None]] = field(default_factory=list)
+
+
+# Adds a unit's rows to the session, in the run of that id.
+Keep = Callable[[Session, Sequence[Settled], int], Kept]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A unit of work, ready to be asked."""
+
+    key: str
+    input_hash: str
+    questions: tuple[Question, ...]
+    keep: Keep
+
+
+@dataclass
+class Tally:
+    """Counts of one stage's run; `untouched` units were done before with the same inputs."""
+
+    units: int = 0
+    untouched: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)  # by gate
+    to_ask: int = 0  # dry run: requests that the ledger does not hold
+    replays: int = 0  # dry run: requests that it does
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of units that have an answer; None where there was no unit."""
+        return None if not self.units else 1.0 - self.outcomes[Outcome.UNAVAILABLE] / self.units
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "units": self.units,
+            "untouched": self.untouched,
+            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            "coverage": self.coverage,
+            "refused": dict(sorted(self.refused.items())),
+        }
+
+
+def digest(*parts: Any) -> str:
+    """sha256 over JSON-able parts: the identity of a unit's inputs."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def work(key: str, questions: Sequence[Question], keep: Keep, *made_of: Any) -> Work:
+    """A unit whose input hash covers its requests and whatever else its rows are made of."""
+    hashes = [[request.hash for request in question.attempts] for question in questions]
+    return Work(key, digest(hashes, *made_of), tuple(questions), keep)
+
+
+async def work_through(
+    night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work], *, run_id: int, total: int | None = None
+) -> Tally:
+    """Ask and keep every unit that isn't done. Returns the counts.
+
+    Raises:
+        EngineError, StoreError, BudgetSpent: the run can't go on; everything finished so far is committed.
+    """
+    tally = Tally()
+    source = _undone(night, stage, units, tally)
+    keeper = _Keeper(night, stage, run_id, tally, total)
+
+    async def worker() -> None:
+        # The iterator is shared: each worker takes the next undone unit, so a slow one holds up nobody.
+        for unit in source:
+            settled = await asyncio.gather(*(settle(model, question) for question in unit.questions))
+            keeper.add(unit, settled)
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(worker()) for _ in range(model.in_flight)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        keeper.commit()
+    return tally
+
+
+async def settle(model: LanguageModel, question: Question) -> Settled:
+    """Ask a question's attempts in turn until one passes its check."""
+    settled = Settled()
+    for request in question.attempts:
+        reply = await model.ask(request)
+        settled.reply = reply
+        if reply.outcome == Outcome.UNAVAILABLE:
+            settled.unavailable = reply.reason or "no answer"
+            return settled
+        try:
+            if reply.outcome == Outcome.INVALID:
+                raise Refused("answer", reply.content, reply.reason)
+            settled.value = question.check(reply)
+            return settled
+        except Refused as refused:
+            settled.refusals.append((refused, request.hash))
+    return settled
+
+
+def read_json(reply: Reply) -> Any:
+    """The answer as JSON. Raises Refused("json") where it isn't, for example because it was cut at max_tokens."""
+    try:
+        return json.loads(reply.content)
+    except ValueError as error:
+        raise Refused("json", reply.content, str(error)) from None
+
+
+def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]) -> Tally:
+    """What `work_through` would ask, without asking: first attempts only, since later ones depend on answers."""
+    tally = Tally()
+    source = _undone(night, stage, units, tally)
+    while batch := list(itertools.islice(source, LOOK_UP)):
+        requests = [question.attempts[0] for unit in batch for question in unit.questions]
+        held = model.replayed(requests)
+        tally.replays += held
+        tally.to_ask += len({request.hash for request in requests}) - held
+    return tally
+
+
+def _undone(night: Night, stage: Stage, units: Iterable[Work], tally: Tally) -> Iterator[Work]:
+    iterator = iter(units)
+    while batch := list(itertools.islice(iterator, LOOK_UP)):
+        with Session(night.store) as session:
+            rows = session.execute(
+                select(Unit.key, Unit.input_hash, Unit.outcome).where(
+                    Unit.stage == stage, Unit.key.in_([unit.key for unit in batch])
+                )
+            ).all()
+        ended = {key: (input_hash, outcome) for key, input_hash, outcome in rows}
+        for unit in batch:
+            tally.units += 1
+            input_hash, outcome = ended.get(unit.key, ("", Outcome.UNAVAILABLE))
+            if input_hash == unit.input_hash and outcome != Outcome.UNAVAILABLE:
+                tally.untouched += 1
+                tally.outcomes[outcome] += 1
+            else:
+                yield unit
+
+
+class _Keeper:
+    """Commits finished units in small batches: one transaction holds each unit whole."""
+
+    def __init__(self, night: Night, stage: Stage, run_id: int, tally: Tally, total: int | None) -> None:
+        self.night, self.stage, self.run_id, self.tally, self.total = night, stage, run_id, tally, total
+        self.finished: list[tuple[Work, Sequence[Settled]]] = []
+
+    def add(self, unit: Work, settled: Sequence[Settled]) -> None:
+        self.finished.append((unit, settled))
+        if len(self.finished) >= COMMIT:
+            self.commit()
+
+    def commit(self) -> None:
+        batch, self.finished = self.finished, []
+        if not batch:
+            return
+        outcomes: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        try:
+            with Session(self.night.store) as session:
+                for unit, settled in batch:
+                    kept = self._keep(session, unit, settled)
+                    outcomes[kept.outcome] += 1
+                    refused.update(refusal.gate for refusal, _ in kept.refusals)
+                    session.merge(
+                        Unit(
+                            stage=self.stage,
+                            key=unit.key,
+                            input_hash=unit.input_hash,
+                            outcome=kept.outcome,
+                            reason=kept.reason,
+                            run_id=self.run_id,
+                            at=now(),
+                        )
+                    )
+                session.commit()
+        except OperationalError as error:
+            raise StoreError(
+                f"the store took no more rows ({error.orig}): check the disk and other writers, then run the same "
+                "command again; answers already in the ledger are replayed"
+            ) from error
+        self.tally.outcomes.update(outcomes)
+        self.tally.refused.update(refused)
+        done = sum(self.tally.outcomes.values())
+        self.night.progress(Progress(self.stage, done, self.total))
+
+    def _keep(self, session: Session, unit: Work, settled: Sequence[Settled]) -> Kept:
+        missing = next((one.unavailable for one in settled if one.unavailable), "")
+        if missing:  # nothing is kept from half a unit: it stays to be asked, and what was answered is in the ledger
+            return Kept(Outcome.UNAVAILABLE, missing)
+        kept = unit.keep(session, settled, self.run_id)
+        kept.refusals[:0] = [refusal for one in settled for refusal in one.refusals]
+        for refused, request_hash in kept.refusals:
+            session.add(
+                Rejection(
+                    stage=self.stage,
+                    key=unit.key,
+                    gate=refused.gate,
+                    text=refused.text[:2000],
+                    detail=refused.detail[:2000],
+                    request_hash=request_hash,
+                    run_id=self.run_id,
+                )
+            )
+        return kept

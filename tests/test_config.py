@@ -1,0 +1,88 @@
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from recgpt.config import Config, load, night_of
+from recgpt.errors import ConfigError
+from recgpt.project import TEMPLATE, init
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "recgpt.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_template_is_the_defaults(tmp_path: Path) -> None:
+    init(tmp_path)
+    assert load(tmp_path) == Config(folder=tmp_path)
+
+
+def test_every_commented_key_of_the_template_exists_with_that_default(tmp_path: Path) -> None:
+    lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in TEMPLATE.splitlines()]
+    assert load(written(tmp_path, "\n".join(lines))) == Config(folder=tmp_path)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    text = "[scor]\n[towers]\ndimm = 3\n[behaviours.view]\nwrd = 'x'\n[data.columns.events]\nuserid = 'u'\n"
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, text))
+    message = str(caught.value)
+    for hint in (
+        "unknown key scor; did you mean score?",
+        "unknown key towers.dimm; did you mean dim?",
+        "unknown key behaviours.view.wrd; did you mean word?",
+        "unknown key data.columns.events.userid; did you mean user_id?",
+    ):
+        assert hint in message
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="recgpt init"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[data", "[towers]\ndim = 'wide'\n", "[score]\nbeta = 1.5\n"])
+def test_bad_values_name_the_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"recgpt\.toml"):
+        load(written(tmp_path, text))
+
+
+def test_a_server_engine_must_name_its_model_and_revision(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs model"):
+        load(written(tmp_path, "[engine]\nkind = 'server'\n"))
+    with pytest.raises(ConfigError, match="needs revision"):
+        load(written(tmp_path, "[engine]\nkind = 'server'\nmodel = 'm'\n"))
+
+
+def test_a_behaviour_can_be_added_and_changed(tmp_path: Path) -> None:
+    text = "[behaviours.coupon]\nreliable = true\nweight = 2\nword = 'redeemed'\n[behaviours.view]\nweight = 0.5\n"
+    config = load(written(tmp_path, text))
+    assert config.behaviours["coupon"].word == "redeemed"
+    assert config.behaviours["view"].weight == 0.5
+    assert config.behaviours["view"].reliable
+    assert "purchase" in config.behaviours
+
+
+def test_leave_out_must_name_known_behaviours(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"score\.leave_out"):
+        load(written(tmp_path, "[score]\nleave_out = ['bought']\n"))
+
+
+def test_a_fingerprint_changes_with_a_setting_and_not_with_the_folder(tmp_path: Path) -> None:
+    one, other = Config(folder=tmp_path), Config(folder=tmp_path / "elsewhere")
+    assert one.fingerprint() == other.fingerprint()
+    changed = load(written(tmp_path, "[towers]\nseed = 1\n"))
+    assert changed.fingerprint() != one.fingerprint()
+
+
+def test_a_night_reads_up_to_the_end_of_its_day() -> None:
+    assert night_of(date(2026, 10, 31)) == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
+    init(tmp_path)
+    with pytest.raises(ConfigError, match="left as it is"):
+        init(tmp_path)
