@@ -3,7 +3,11 @@
 Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 3 done but below the asked coverage.
 """
 
+import os
 import sys
+
+# Read once, when torch starts its threads: they must not spin while they wait, because the engine's child needs the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 

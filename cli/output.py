@@ -69,10 +69,10 @@ def _plain() -> Callable[[Progress], None]:
 def print_summary(summary: Summary) -> None:
     """Counts, seconds and tokens by stage."""
     OUT.print(f"Night of {summary.night}" + (f", engine {summary.engine}" if summary.engine else ""))
-    for table, counts in summary.data.items():
+    for name, counts in summary.data.items():
         rejected = sum(counts["rejected"].values())
         OUT.print(
-            f"  {table}: {counts['kept']:,} rows"
+            f"  {name}: {counts['kept']:,} rows"
             + (f", {rejected:,} rejected {counts['rejected']}" if rejected else "")
         )
     if summary.dry_run:

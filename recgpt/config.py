@@ -237,6 +237,11 @@ class Config(Section):
     def path(self, relative: str) -> Path:
         return self.folder / relative
 
+    @property
+    def encoder_path(self) -> str:
+        """`packaged`, or the encoder's folder."""
+        return self.encoder.path if self.encoder.path == "packaged" else str(self.path(self.encoder.path))
+
     def fingerprint(self) -> str:
         """sha256 of every setting, for the run's record."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -72,8 +72,8 @@ def _store(config: Config) -> str:
 
 
 def _encoder(config: Config) -> str:
-    vector = Encoder(config.encoder.path, config.work_folder / "vectors").encode(["a bath thermometer"])
-    return f"{config.encoder.path}, {vector.shape[1]} numbers a text"
+    vector = Encoder(config.encoder_path, config.work_folder / "vectors").encode(["a bath thermometer"])
+    return f"{config.encoder_path}, {vector.shape[1]} numbers a text"
 
 
 def _engine(config: Config) -> str:

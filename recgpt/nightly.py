@@ -138,12 +138,12 @@ async def _run(
             model: LanguageModel | None = None
             if any(stage in ASKING for stage in stages):
                 model = await stack.enter_async_context(
-                    open_engine(config, store, run_id=night_run.id, max_tokens=max_tokens)
+                    open_engine(config, store, run_id=night_run.id, max_tokens=max_tokens, contact=not dry_run)
                 )
                 summary.engine = f"{model.model} ({model.revision})"
             try:
                 for stage in stages:
-                    before, started = model.usage.copy() if model else None, time.monotonic()
+                    before, started = model.usage if model else None, time.monotonic()
                     counts = await _stage(night, stage, model, dry_run, force_training)
                     usage = model.usage - before if model and before and stage in ASKING else None
                     summary.stages.append(StageSummary(stage, time.monotonic() - started, counts, usage))

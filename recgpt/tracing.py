@@ -49,7 +49,7 @@ def show(config: Config, store: Engine, logs: Logs, user_id: str, day: date | No
         logs.behaviours,
         night=night_of(day),
         max_tokens=config.rendering.max_tokens,
-        count_tokens=token_counter(config.engine),
+        count_tokens=token_counter(config),
         title_words=config.rendering.title_words,
     )
     with Session(store) as session:

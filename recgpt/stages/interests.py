@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,15 @@ from recgpt.rendering.profile import Profile, render
 from recgpt.sources.logs import History
 from recgpt.stages import gates
 from recgpt.stages.night import Night
-from recgpt.stages.texts import item_line
+from recgpt.stages.texts import product_line
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
 from recgpt.store.tables import Interest, now
+from recgpt.vectors import Vectors
 from recgpt.words import Horizon, Outcome, Stage, State
 
 EVIDENCE = 200  # the latest events kept as an interest's evidence; a heavier user has more, and they say no more
 SHOWN = 5  # items of a group that the model is shown
+ENCODED = 128  # users whose searches are encoded together
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,16 @@ def grouped_units(night: Night, model: LanguageModel) -> Iterator[Work]:
     prompt = prompts.load("interest_name")
     examples = prompt.example_answers("interest")
     rules, catalogue = night.config.interests, night.logs.catalogue
-    for history in night.logs.histories(night.until, limit=night.users):
-        queries = night.encoder.encode([query or "" for query in history.queries if query])
+    for history, queries in _with_queries(night):
         groups = group(
             history, night.vectors, queries, night.config.behaviours, night.logs.behaviours, rules, night.until
         )
         questions = []
         for one in groups:
-            shown = [item_line(catalogue, row, night.config.rendering.title_words) for row in one.items[:SHOWN]]
+            shown = [product_line(catalogue, row, night.config.rendering.title_words) for row in one.items[:SHOWN]]
             attempts = (
-                model.request(prompt, {"items": "\n".join(shown)}),
-                model.request(prompt, {"items": "\n".join(shown)}, temperature=0.7, seed=1),
+                model.request(prompt, {"products": "\n".join(shown)}),
+                model.request(prompt, {"products": "\n".join(shown)}, temperature=0.7, seed=1),
             )
             check = partial(
                 _check_name,
@@ -87,6 +89,16 @@ def grouped_units(night: Night, model: LanguageModel) -> Iterator[Work]:
         yield work(history.user_id, questions, keep, events, stamps, [one.horizon for one in groups])
 
 
+def _with_queries(night: Night) -> Iterator[tuple[History, Vectors]]:
+    """Histories with the vectors of their searches; encoded for many users at once, which is what makes it fast."""
+    histories = night.logs.histories(night.until, limit=night.users)
+    while block := list(islice(histories, ENCODED)):
+        texts = [[query for query in history.queries if query] for history in block]
+        vectors = night.encoder.encode([query for mine in texts for query in mine])
+        ends = np.cumsum([len(mine) for mine in texts])
+        yield from zip(block, np.split(vectors, ends[:-1]), strict=True)
+
+
 def read_units(night: Night, model: LanguageModel) -> Iterator[Work]:
     """A unit a user: one question over the whole profile text.
 
@@ -94,7 +106,7 @@ def read_units(night: Night, model: LanguageModel) -> Iterator[Work]:
     something, so a user without new events costs nothing on any later night.
     """
     prompt = prompts.load("interests_read")
-    count_tokens = token_counter(night.config.engine)
+    count_tokens = token_counter(night.config)
     config = night.config
     for history in night.logs.histories(night.until, limit=night.users):
         as_of = history.times[-1].astype(datetime).replace(tzinfo=UTC) if len(history.times) else night.until

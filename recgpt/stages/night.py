@@ -47,7 +47,7 @@ class Night:
 
     @cached_property
     def encoder(self) -> Encoder:
-        return Encoder(self.config.encoder.path, self.config.work_folder / "vectors")
+        return Encoder(self.config.encoder_path, self.config.work_folder / "vectors")
 
     @cached_property
     def vectors(self) -> np.ndarray[Any, np.dtype[np.float32]]:

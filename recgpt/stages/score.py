@@ -42,13 +42,7 @@ def run(night: Night, run_id: int) -> dict[str, Any]:
     """
     version, model = load_newest(night)
     catalogue = night.logs.catalogue
-    features = item_features(
-        catalogue.ids,
-        [title or "" for title in catalogue.titles],
-        [category or "" for category in catalogue.categories],
-        model.config,
-        night.vectors,
-    )
+    features = item_features(catalogue.ids, catalogue.titles, catalogue.categories, model.config, night.vectors)
     scorer = _Scorer(night, model, encode_items(model, features))
     outcomes: Counter[str] = Counter()
     kept = 0
@@ -147,9 +141,7 @@ class _Scorer:
         }
 
     def _tags(self, block: Sequence[History]) -> dict[str, list[Tag]]:
-        query = select(Tag).where(
-            Tag.user_id.in_([history.user_id for history in block]), Tag.state == State.ACTIVE
-        )
+        query = select(Tag).where(Tag.user_id.in_([history.user_id for history in block]), Tag.state == State.ACTIVE)
         tags: dict[str, list[Tag]] = defaultdict(list)
         with Session(self.night.store, expire_on_commit=False) as session:
             for tag in session.scalars(query.order_by(Tag.id)):

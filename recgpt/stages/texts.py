@@ -1,5 +1,6 @@
 """How items, interests, tags and explanations are shown to a model or a judge. Everything from the logs is cleaned."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,18 @@ def evidence_rows(catalogue: Catalogue, evidence: Sequence[dict[str, Any]]) -> l
     return list(dict.fromkeys(row for row in rows if row is not None))
 
 
-def untagged_title(catalogue: Catalogue, row: int, title_words: int) -> str:
-    """The short title without the brand: what a tag for the item could be."""
-    name, brand = item_name(catalogue, row, title_words), clean(catalogue.brands[row] or "", 60)
-    return " ".join(name.replace(brand, " ").split()) if brand else name
+def product_name(catalogue: Catalogue, row: int, title_words: int) -> str:
+    """`waterproof trail shoes`: an item's short title in lower case without its brand, sizes and numbers."""
+    name, brand = item_name(catalogue, row, title_words), clean(catalogue.brands[row], 60)
+    if brand:
+        name = re.sub(re.escape(brand), " ", name, flags=re.IGNORECASE)
+    return " ".join(word for word in _NAME_WORD.findall(name.lower()) if not any(map(str.isdigit, word)))
+
+
+def product_line(catalogue: Catalogue, row: int, title_words: int) -> str:
+    """`- trail running: waterproof trail shoes`: an item as the small model's prompts show it."""
+    category, name = leaf(catalogue.categories[row]).lower(), product_name(catalogue, row, title_words)
+    return f"- {category}: {name}" if category else f"- {name}"
+
+
+_NAME_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")

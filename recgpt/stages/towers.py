@@ -1,11 +1,10 @@
 """The towers' training as a stage: the logs become arrays, the trained network a checkpoint and a model version.
 
 It learns from reliable behaviours, weighed as the config says, and from texts that stand for tags: the leaf of each
-item's category, and its short title without the brand. It trains when there is no checkpoint, when the last one is
+item's category, and word runs that several titles share. It trains when there is no checkpoint, when the last one is
 older than `towers.retrain_days`, or when it is told to.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from sqlalchemy.orm import Session
 
 from recgpt.config import Config
 from recgpt.errors import CheckpointError, DataError
-from recgpt.sources.logs import Catalogue
 from recgpt.stages.night import Night, Progress
-from recgpt.stages.texts import leaf, untagged_title
 from recgpt.store.tables import ModelVersion
 from recgpt.words import Stage
 from towers.checkpoint import load, save
 from towers.config import TowersConfig, TowersError
 from towers.data import TrainingData
 from towers.model import ThreeTowers
+from towers.tag_texts import tag_texts
 from towers.training import Epoch, train
 
 KIND = "towers"
@@ -63,7 +61,7 @@ def run(night: Night, run_id: int, *, force: bool) -> dict[str, Any]:
         "ndcg_at_10": _number(trained.best.ndcg),
     }
     folder = night.config.work_folder / "towers" / f"{night.day}-{run_id}"
-    version = save(folder, trained.model, metrics=result)
+    version = save(folder, trained.model, metrics=result, item_ids=night.logs.catalogue.ids)
     with Session(night.store) as session:
         session.merge(
             ModelVersion(
@@ -99,12 +97,9 @@ def load_newest(night: Night) -> tuple[str, ThreeTowers]:
     if newest is None:
         raise CheckpointError(f"no towers are trained on events before {night.until:%Y-%m-%d}: 'recgpt towers train'")
     try:
-        model = load(night.config.path(newest.path))
+        model = load(night.config.path(newest.path), expected=towers_config(night)).model
     except TowersError as error:
-        raise CheckpointError(f"{error}; train anew with 'recgpt towers train'") from error
-    wanted = towers_config(night)
-    if model.config.feature_hash() != wanted.feature_hash():
-        raise CheckpointError("the towers were trained for other behaviours or another encoder: 'recgpt towers train'")
+        raise CheckpointError(f"{error}: 'recgpt towers train'") from error
     return newest.version, model
 
 
@@ -132,22 +127,22 @@ def training_data(night: Night, config: TowersConfig) -> TrainingData:
     users, items, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
     weights = np.array([night.config.behaviours[name].weight for name in config.behaviours])
     catalogue = night.logs.catalogue
-    tag_texts, tag_items, tag_rows = tags_of_items(catalogue, night.config.rendering.title_words)
+    tags = tag_texts(catalogue.titles, catalogue.categories, catalogue.brands)
     return TrainingData(
         item_ids=catalogue.ids,
-        titles=[title or "" for title in catalogue.titles],
-        categories=[category or "" for category in catalogue.categories],
+        titles=catalogue.titles,
+        categories=catalogue.categories,
         user_ids=list(night.logs.user_ids()),
         users=users,
         items=items,
         behaviours=behaviours,
         times=times,
         weights=(weights / weights.mean())[behaviours],
-        tag_texts=tag_texts,
-        tag_items=tag_items,
-        tag_rows=tag_rows,
+        tag_texts=tags.texts,
+        tag_items=tags.items,
+        tag_rows=tags.tags,
         item_vectors=night.vectors,
-        tag_vectors=night.encoder.encode(tag_texts),
+        tag_vectors=night.encoder.encode(tags.texts),
     )
 
 
@@ -155,24 +150,6 @@ def behaviour_codes(night: Night) -> Array:
     """(K,) from the logs' behaviour codes to the towers', -1 for what they don't learn from."""
     learnt = {name: code for code, name in enumerate(learnt_behaviours(night.config))}
     return np.array([learnt.get(name, -1) for name in night.logs.behaviours], dtype=np.int64)
-
-
-def tags_of_items(catalogue: Catalogue, title_words: int) -> tuple[list[str], Array, Array]:
-    """Texts that stand for tags until generated ones exist: (texts (T,), item rows (P,), rows in texts (P,))."""
-    rows: dict[str, int] = {}
-    pairs = [
-        (item, rows.setdefault(text, len(rows)))
-        for item in range(len(catalogue))
-        for text in _texts(catalogue, item, title_words)
-    ]
-    array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return list(rows), array[:, 0], array[:, 1]
-
-
-def _texts(catalogue: Catalogue, item: int, title_words: int) -> Iterator[str]:
-    for text in (leaf(catalogue.categories[item]), untagged_title(catalogue, item, title_words)):
-        if text:
-            yield text.lower()
 
 
 def _number(value: float) -> float | None:
