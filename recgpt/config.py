@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recgpt.errors import ConfigError
+from recgpt.words import Task
 
 FILE_NAME = "recgpt.toml"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -194,10 +195,15 @@ class Explain(Section):
 
 
 class Judge(Section):
-    share: Share = (
-        0.25  # of the rows that each task made; which ones is decided by a hash, so a row is in or out for good
-    )
+    share: Share = 0.25  # of the rows that each task made; a hash decides which, so a row is in or out for good
     seed: int = 0
+    criteria: dict[Task, tuple[str, ...]] = Field(
+        default_factory=lambda: {
+            Task.INTERESTS: ("grounded", "willing", "reasonable", "specific"),
+            Task.TAGS: ("relevant", "consistent", "specific", "valid", "timely"),
+            Task.EXPLANATIONS: ("relevant", "factual", "clear", "safe", "timely", "informative", "attractive"),
+        }
+    )
 
 
 class Nightly(Section):

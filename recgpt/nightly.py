@@ -18,7 +18,7 @@ from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
 from recgpt.sources.prepare import prepare
-from recgpt.stages import explanations, interests, score, tags, towers, verdicts
+from recgpt.stages import explanations, interests, tags, verdicts
 from recgpt.stages.night import Night, Progress
 from recgpt.stages.work import Tally
 from recgpt.store.runs import recorded
@@ -162,8 +162,12 @@ async def _stage(
         return {"units": tally.units, "untouched": tally.untouched, "to_ask": tally.to_ask, "replays": tally.replays}
     with recorded(night.store, night.config, stage, night.day, night.parent_run) as record:
         if stage == Stage.TOWERS:
+            from recgpt.stages import towers  # noqa: PLC0415 (torch takes seconds to import, and most commands need none)
+
             record.counts = towers.run(night, record.id, force=force_training)
         elif stage == Stage.SCORE:
+            from recgpt.stages import score  # noqa: PLC0415 (likewise)
+
             record.counts = score.run(night, record.id)
         elif model is not None:
             record.counts = (await ASKING[stage].run(night, model, record.id)).as_dict()

@@ -7,7 +7,10 @@ from typing import Any
 from recgpt.rendering.clean import clean
 from recgpt.rendering.titles import short_title
 from recgpt.sources.logs import Catalogue
+from recgpt.store.tables import Explanation, Interest, Tag
 from recgpt.words import CATEGORY_SEPARATOR
+
+SHOWN = 5  # items of an interest that a judge is shown
 
 
 def leaf(category: str | None) -> str:
@@ -46,3 +49,19 @@ def product_line(catalogue: Catalogue, row: int, title_words: int) -> str:
 
 
 _NAME_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def interest_target(catalogue: Catalogue, interest: Interest, title_words: int) -> str:
+    """An interest as a judge reads it: its name, and items of its evidence."""
+    rows = evidence_rows(catalogue, interest.evidence)[:SHOWN]
+    return "\n".join([f"interest: {interest.name}", *(product_line(catalogue, row, title_words) for row in rows)])
+
+
+def tag_target(tag: Tag, interest: Interest) -> str:
+    return f"interest: {interest.name}\ntag: {tag.tag}"
+
+
+def explanation_target(catalogue: Catalogue, explanation: Explanation, title_words: int) -> str:
+    row = catalogue.row_of(explanation.item_id)
+    item = product_line(catalogue, row, title_words) if row is not None else "- (no longer sold)"
+    return f"interest: {explanation.interest}\nitem: {item.removeprefix('- ')}\nexplanation: {explanation.text}"

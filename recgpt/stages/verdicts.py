@@ -24,6 +24,11 @@ from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, di
 from recgpt.store.tables import Explanation, Interest, Label, Tag
 from recgpt.words import Outcome, Stage, State, Task
 
+TABLES: dict[Task, type[Interest] | type[Tag] | type[Explanation]] = {
+    Task.INTERESTS: Interest,
+    Task.TAGS: Tag,
+    Task.EXPLANATIONS: Explanation,
+}
 TOP_LOGPROBS = 20  # deep enough to hold both answers
 
 
@@ -57,7 +62,9 @@ async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dic
     """
     fits = {}
     for criterion in criteria:
-        replies = await asyncio.gather(*(model.ask(_request(model, criterion, case.target)) for case in criterion.cases))
+        replies = await asyncio.gather(
+            *(model.ask(_request(model, criterion, case.target)) for case in criterion.cases)
+        )
         p_yes = []
         for reply in replies:
             if reply.outcome != Outcome.OK:
@@ -72,27 +79,27 @@ def sample(night: Night) -> Iterator[Target]:
     """The active rows whose hash falls into `judge.share`, by task and id."""
     rules = night.config.judge
     with Session(night.store) as session:
-        for task, rows in (
-            (Task.INTERESTS, session.scalars(select(Interest).where(Interest.state == State.ACTIVE).order_by(Interest.id))),
-            (Task.TAGS, session.scalars(select(Tag).where(Tag.state == State.ACTIVE).order_by(Tag.id))),
-            (Task.EXPLANATIONS, session.scalars(select(Explanation).where(Explanation.state == State.ACTIVE).order_by(Explanation.id))),
-        ):  # fmt: skip
-            for row in rows:
-                drawn = int(digest(rules.seed, task, row.id)[7:23], 16) / 16**16
+        for task, table in TABLES.items():
+            for row in session.scalars(select(table).where(table.state == State.ACTIVE).order_by(table.id)):
+                drawn = int(digest(rules.seed, task, row.id).removeprefix("sha256:")[:16], 16) / 16**16
                 if drawn < rules.share:
                     yield Target(task, row.id, _text(night, session, row))
 
 
 def _text(night: Night, session: Session, row: Interest | Tag | Explanation) -> str:
+    catalogue, title_words = night.logs.catalogue, night.config.rendering.title_words
     if isinstance(row, Interest):
-        return texts.interest_target(night, row)
+        return texts.interest_target(catalogue, row, title_words)
     if isinstance(row, Tag):
-        return texts.tag_target(night, row, session.get_one(Interest, row.interest_id))
-    return texts.explanation_target(night, row)
+        return texts.tag_target(row, session.get_one(Interest, row.interest_id))
+    return texts.explanation_target(catalogue, row, title_words)
 
 
 def units(
-    model: LanguageModel, targets: Sequence[Target], criteria: dict[Task, tuple[Criterion, ...]], fits: dict[str, Threshold]
+    model: LanguageModel,
+    targets: Sequence[Target],
+    criteria: dict[Task, tuple[Criterion, ...]],
+    fits: dict[str, Threshold],
 ) -> Iterator[Work]:
     for target in targets:
         asked = criteria[target.task]

@@ -53,12 +53,12 @@ class Settled:
 
     value: Any = None
     reply: Reply | None = None
-    refusals: list[tuple[Refused, str]] = field(default_factory=list)  # with the request's hash
+    refusals: list[tuple[Refused, str | None]] = field(default_factory=list)  # with the request's hash
     unavailable: str = ""  # the reason, if the model gave no answer
 
     @property
     def request_hash(self) -> str | None:
-        return self.reply.request.hash if self.reply else None
+        return _stored(self.reply)
 
 
 @dataclass
@@ -141,7 +141,8 @@ async def work_through(
             keeper.add(unit, settled)
             await asyncio.sleep(0)
 
-    tasks = [asyncio.create_task(worker()) for _ in range(model.in_flight)]
+    # More workers than requests may be in flight: while some wait for the ledger, the server stays busy.
+    tasks = [asyncio.create_task(worker()) for _ in range(2 * model.in_flight)]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -167,8 +168,13 @@ async def settle(model: LanguageModel, question: Question) -> Settled:
             settled.value = question.check(reply)
             return settled
         except Refused as refused:
-            settled.refusals.append((refused, request.hash))
+            settled.refusals.append((refused, _stored(reply)))
     return settled
+
+
+def _stored(reply: Reply | None) -> str | None:
+    """The hash of a request that the ledger holds; it holds only those that were answered."""
+    return reply.request.hash if reply and reply.outcome == Outcome.OK else None
 
 
 def read_json(reply: Reply) -> Any:

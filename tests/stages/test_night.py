@@ -81,7 +81,7 @@ def test_a_second_night_on_unchanged_logs_asks_nothing(project: Any, asked: Call
 def test_new_events_of_one_user_ask_only_for_that_user(project: Any, asked: Callable[[], int]) -> None:
     project.run(Stage.INTERESTS, Stage.TAGS)
     asked()
-    before = {row.user_id: (row.input_hash, row.run_id) for row in project.rows(Unit, Unit.stage == Stage.INTERESTS)}
+    before = {row.key: (row.input_hash, row.run_id) for row in project.rows(Unit, Unit.stage == Stage.INTERESTS)}
     active = project.rows(Interest, Interest.state == State.ACTIVE)
     user = active[0].user_id
     item = next(event["item_id"] for event in active[0].evidence if "item_id" in event)
@@ -98,7 +98,7 @@ def test_new_events_of_one_user_ask_only_for_that_user(project: Any, asked: Call
     summary = project.run(Stage.INTERESTS, Stage.TAGS)
     groups = len([row for row in active if row.user_id == user])
     assert asked() <= 2 * 2 * (groups + 1)  # two stages, two tries
-    after = {row.user_id: (row.input_hash, row.run_id) for row in project.rows(Unit, Unit.stage == Stage.INTERESTS)}
+    after = {row.key: (row.input_hash, row.run_id) for row in project.rows(Unit, Unit.stage == Stage.INTERESTS)}
     assert [key for key in before if before[key] != after[key]] == [user]
     assert summary.stages[0].counts["untouched"] == len(before) - 1
     newest = [row for row in project.rows(Interest, Interest.state == State.ACTIVE) if row.user_id == user]
