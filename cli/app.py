@@ -6,9 +6,6 @@ Exit codes: 0 done, 1 the run failed, 2 the call was wrong, 3 done but below the
 import os
 import sys
 
-# Read once, when torch starts its threads: they must not spin while they wait, because the engine's child needs the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import typer
 
 from cli import engine, imports, judge, night, project, reading
@@ -33,6 +30,8 @@ app.add_typer(engine.app, name="engine")
 
 def main() -> None:
     """Run the command; a RecgptError is printed without a traceback, since its message names the remedy."""
+    # Read once, when torch starts its threads: they must not spin while they wait, since the engine needs the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except RecgptError as error:

@@ -4,11 +4,11 @@ import os
 import shlex
 
 import typer
-from recgpt.engine.serve import serve_command
 
 from cli.options import HERE, ConfigPath
 from cli.output import OUT
 from recgpt import config as settings
+from recgpt.engine.serve import serve_command
 
 app = typer.Typer(no_args_is_help=True, help="The model server.")
 

@@ -72,8 +72,7 @@ def print_summary(summary: Summary) -> None:
     for name, counts in summary.data.items():
         rejected = sum(counts["rejected"].values())
         OUT.print(
-            f"  {name}: {counts['kept']:,} rows"
-            + (f", {rejected:,} rejected {counts['rejected']}" if rejected else "")
+            f"  {name}: {counts['kept']:,} rows" + (f", {rejected:,} rejected {counts['rejected']}" if rejected else "")
         )
     if summary.dry_run:
         _print_dry_run(summary)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from recgpt.sources.prepare import prepare
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -14,6 +13,7 @@ from cli.reading import print_user
 from recgpt import config as settings
 from recgpt import doctor as examination
 from recgpt import nightly, project, tracing
+from recgpt.sources.prepare import prepare
 from recgpt.store.session import open_store
 from recgpt.store.tables import Recommendation
 

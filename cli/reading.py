@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 import typer
-from recgpt.sources.prepare import prepare
 from rich.tree import Tree
 
 from cli.options import HERE, ConfigPath, Day, Json, day_of
 from cli.output import OUT, print_json
 from recgpt import config as settings
 from recgpt import tracing
+from recgpt.sources.prepare import prepare
 from recgpt.store.session import open_store
 
 UserId = Annotated[str, typer.Argument(metavar="USER", help="A user_id.")]

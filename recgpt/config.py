@@ -197,13 +197,8 @@ class Explain(Section):
 class Judge(Section):
     share: Share = 0.25  # of the rows that each task made; a hash decides which, so a row is in or out for good
     seed: int = 0
-    criteria: dict[Task, tuple[str, ...]] = Field(
-        default_factory=lambda: {
-            Task.INTERESTS: ("grounded", "willing", "reasonable", "specific"),
-            Task.TAGS: ("relevant", "consistent", "specific", "valid", "timely"),
-            Task.EXPLANATIONS: ("relevant", "factual", "clear", "safe", "timely", "informative", "attractive"),
-        }
-    )
+    form: Literal["said", "verdict"] = "said"  # how likely the model finds what is judged; or a yes/no question
+    criteria: dict[Task, tuple[str, ...]] = Field(default_factory=dict)  # by task; absent: all that have the form
 
 
 class Nightly(Section):

@@ -108,9 +108,12 @@ strategy = "short"                    # for a small model; "full" for a real one
 # top = 5
 # tries = 2
 
-# [judge]
-# share = 0.25
+[judge]
+form = "said"                         # for a small model; "verdict" asks a real one yes or no
+# share = 0.25                        # of what the stages made
 # seed = 0
+# [judge.criteria]                    # absent: all that have the form
+# interests = ["grounded"]
 
 # [nightly]
 # min_coverage = 0.95

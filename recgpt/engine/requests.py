@@ -9,7 +9,7 @@ a model writes an object's properties in the schema's order, so two orders are t
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -30,7 +30,8 @@ class PromptLike(Protocol):
     def schema(self) -> dict[str, Any]: ...
     @property
     def max_tokens(self) -> int: ...
-    def messages(self, **variables: str) -> list[dict[str, str]]: ...
+    @property
+    def messages(self) -> Callable[..., list[dict[str, str]]]: ...
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,15 @@ from sqlalchemy.orm import Session
 
 import prompts
 from recgpt.engine.asking import LanguageModel
-from recgpt.engine.requests import Reply
+from recgpt.engine.requests import Reply, Request
 from recgpt.rendering.clean import clean
 from recgpt.sources.logs import Catalogue
 from recgpt.stages import gates
 from recgpt.stages.night import Night
-from recgpt.stages.texts import item_line
+from recgpt.stages.texts import product
 from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, read_json, work, work_through
 from recgpt.store.tables import Explanation, Interest, Recommendation, now
 from recgpt.words import Outcome, Stage, State
-
-PROMPTS = {"short": "explanation_short", "full": "explanation"}
 
 
 async def run(night: Night, model: LanguageModel, run_id: int) -> Tally:
@@ -53,22 +51,35 @@ def wanted(night: Night) -> list[tuple[str, str]]:
 
 
 def units(night: Night, model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Iterator[Work]:
-    prompt = prompts.load(PROMPTS[night.config.explain.strategy])
+    ask = _short if night.config.explain.strategy == "short" else _full
     catalogue = night.logs.catalogue
     for interest, item_id in pairs:
         row = catalogue.row_of(item_id)
         if row is None:  # no longer sold since the recommendation was made
             continue
-        line = item_line(catalogue, row, night.config.rendering.title_words)
-        variables = {"interest": interest, "item": line.removeprefix("- ")}
-        attempts = tuple(
-            model.request(prompt, variables, temperature=0.7 if number else 0.0, seed=number)
-            for number in range(night.config.explain.tries)
-        )
+        attempts = tuple(ask(night, model, interest, row, number) for number in range(night.config.explain.tries))
         record = item_record(catalogue, row)
         check = partial(_check, title=catalogue.titles[row], record=f"{record} {interest}")
         keep = partial(_keep, interest=interest, item_id=item_id, input_hash=digest(interest, record))
         yield work(pair_key(interest, item_id), [Question(attempts, check)], keep, record)
+
+
+def _short(night: Night, model: LanguageModel, interest: str, row: int, attempt: int) -> Request:
+    """For a small model: it is made to begin with the interest and the product, and goes on with what that does."""
+    prompt, name = prompts.load("explanation_short"), product(night.logs.catalogue, row)
+    schema = prompts.begins(prompt.schema, "explanation", prompts.opening(interest, name))
+    variables = {"interest": interest, "product": name}
+    return model.request(prompt, variables, schema=schema, temperature=_heat(attempt), seed=attempt)
+
+
+def _full(night: Night, model: LanguageModel, interest: str, row: int, attempt: int) -> Request:
+    variables = {"interest": interest, "item": item_record(night.logs.catalogue, row)}
+    return model.request(prompts.load("explanation"), variables, temperature=_heat(attempt), seed=attempt)
+
+
+def _heat(attempt: int) -> float:
+    """The first try is the likeliest answer; a further one must be able to differ from it."""
+    return 0.7 if attempt else 0.0
 
 
 def item_record(catalogue: Catalogue, row: int) -> str:

@@ -71,7 +71,7 @@ def grouped_units(night: Night, model: LanguageModel) -> Iterator[Work]:
         )
         questions = []
         for one in groups:
-            shown = [product_line(catalogue, row, night.config.rendering.title_words) for row in one.items[:SHOWN]]
+            shown = [product_line(catalogue, row) for row in one.items[:SHOWN]]
             attempts = (
                 model.request(prompt, {"products": "\n".join(shown)}),
                 model.request(prompt, {"products": "\n".join(shown)}, temperature=0.7, seed=1),

@@ -22,11 +22,15 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply
 from recgpt.stages import gates
 from recgpt.stages.night import Night
-from recgpt.stages.texts import evidence_rows, item_line
+from recgpt.stages.texts import evidence_rows, item_line, product
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
 from recgpt.store.tables import Interest, Tag, now
 from recgpt.words import Outcome, Stage, State
 
+Vector = np.ndarray[Any, np.dtype[np.float32]]
+
+LOOKED_AT = 60  # nearest items that phrases are taken from
+NEAR = 0.7  # of the nearest item's likeness: what is farther is not offered
 SHOWN = 4  # items of an interest that the model is shown
 SAME_TAG = 0.92  # cosine from which two tags of a user say the same thing
 SAME_AS_BOUGHT = 0.75  # cosine from which a tag only names something bought
@@ -70,12 +74,37 @@ def active_interests(night: Night) -> Iterator[tuple[str, list[Interest]]]:
 
 def _each(night: Night, model: LanguageModel, interests: Sequence[Interest]) -> list[Question]:
     prompt = prompts.load("interest_tags")
+    names = night.encoder.encode([interest.name for interest in interests])
     questions = []
-    for interest in interests:
-        variables = {"interest": interest.name, "items": _items(night, interest)}
-        attempts = (model.request(prompt, variables), model.request(prompt, variables, temperature=0.7, seed=1))
-        questions.append(Question(attempts, partial(_check_each, interest=interest)))
+    for interest, name in zip(interests, names, strict=True):
+        offered = _offered(night, interest, name)
+        schema = prompts.one_of(prompt.schema, "tags", offered) if offered else None
+        request = model.request(prompt, {"interest": interest.name}, schema=schema)
+        questions.append(Question((request,), partial(_check_each, interest=interest)))
     return questions
+
+
+def _offered(night: Night, interest: Interest, name: Vector) -> list[list[str]]:
+    """Phrases of the catalogue's items that are nearest to the interest, dealt into a few lists to choose one from."""
+    catalogue, rows = night.logs.catalogue, evidence_rows(night.logs.catalogue, interest.evidence)
+    wanted = name + night.vectors[rows].mean(0) if rows else name
+    likeness = night.vectors @ wanted
+    nearest = np.argsort(-likeness, kind="stable")[:LOOKED_AT]
+    near = nearest[likeness[nearest] >= NEAR * likeness[nearest[0]]].tolist() if len(nearest) else []
+    bought = [product(catalogue, row) for row in recently_bought(night, [interest])]
+    return prompts.deal((product(catalogue, row) for row in near), night.config.tags.per_interest, not_again=bought)
+
+
+def recently_bought(night: Night, interests: Sequence[Interest]) -> list[int]:
+    """Catalogue rows of what the interests' evidence says was bought within `tags.fresh_days`."""
+    since = night.until - timedelta(days=night.config.tags.fresh_days)
+    rows = {
+        night.logs.catalogue.row_of(event["item_id"])
+        for interest in interests
+        for event in interest.evidence
+        if event["behaviour"] == "purchase" and datetime.fromisoformat(event["timestamp"]) >= since
+    }
+    return sorted(row for row in rows if row is not None)
 
 
 def _single(night: Night, model: LanguageModel, interests: Sequence[Interest]) -> list[Question]:
@@ -163,17 +192,10 @@ class _Gate:
         catalogue = night.logs.catalogue
         rows = {row for interest in interests for row in evidence_rows(catalogue, interest.evidence)}
         self.brands = {catalogue.brands[row] or "" for row in rows} - {""}
-        since = night.until - timedelta(days=self.rules.fresh_days)
-        bought = {
-            catalogue.row_of(event["item_id"])
-            for interest in interests
-            for event in interest.evidence
-            if event["behaviour"] == "purchase" and datetime.fromisoformat(event["timestamp"]) >= since
-        } - {None}
-        self.bought = night.vectors[sorted(row for row in bought if row is not None)]
-        self.seen: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+        self.bought = night.vectors[recently_bought(night, interests)]
+        self.seen: list[Vector] = []
 
-    def passed(self, interest: Interest, text: str, vector: np.ndarray[Any, np.dtype[np.float32]]) -> str:
+    def passed(self, interest: Interest, text: str, vector: Vector) -> str:
         tag = gates.tag_form(text, brands=self.brands, banned=self.rules.banned)
         if self.seen and float(np.max(np.stack(self.seen) @ vector)) >= SAME_TAG:
             raise Refused("duplicate", tag, "another tag of this user says the same")

@@ -1,16 +1,13 @@
 """How items, interests, tags and explanations are shown to a model or a judge. Everything from the logs is cleaned."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
+import prompts
 from recgpt.rendering.clean import clean
 from recgpt.rendering.titles import short_title
 from recgpt.sources.logs import Catalogue
-from recgpt.store.tables import Explanation, Interest, Tag
 from recgpt.words import CATEGORY_SEPARATOR
-
-SHOWN = 5  # items of an interest that a judge is shown
 
 
 def leaf(category: str | None) -> str:
@@ -34,34 +31,13 @@ def evidence_rows(catalogue: Catalogue, evidence: Sequence[dict[str, Any]]) -> l
     return list(dict.fromkeys(row for row in rows if row is not None))
 
 
-def product_name(catalogue: Catalogue, row: int, title_words: int) -> str:
-    """`waterproof trail shoes`: an item's short title in lower case without its brand, sizes and numbers."""
-    name, brand = item_name(catalogue, row, title_words), clean(catalogue.brands[row], 60)
-    if brand:
-        name = re.sub(re.escape(brand), " ", name, flags=re.IGNORECASE)
-    return " ".join(word for word in _NAME_WORD.findall(name.lower()) if not any(map(str.isdigit, word)))
+def product(catalogue: Catalogue, row: int) -> str:
+    """`waterproof trail shoes`: modifier and core word of an item's title; its category's leaf if there are none."""
+    name = prompts.phrase(clean(catalogue.titles[row], 300), clean(catalogue.brands[row], 60))
+    return name or leaf(catalogue.categories[row]).lower() or "item"
 
 
-def product_line(catalogue: Catalogue, row: int, title_words: int) -> str:
+def product_line(catalogue: Catalogue, row: int) -> str:
     """`- trail running: waterproof trail shoes`: an item as the small model's prompts show it."""
-    category, name = leaf(catalogue.categories[row]).lower(), product_name(catalogue, row, title_words)
+    category, name = leaf(catalogue.categories[row]).lower(), product(catalogue, row)
     return f"- {category}: {name}" if category else f"- {name}"
-
-
-_NAME_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-
-
-def interest_target(catalogue: Catalogue, interest: Interest, title_words: int) -> str:
-    """An interest as a judge reads it: its name, and items of its evidence."""
-    rows = evidence_rows(catalogue, interest.evidence)[:SHOWN]
-    return "\n".join([f"interest: {interest.name}", *(product_line(catalogue, row, title_words) for row in rows)])
-
-
-def tag_target(tag: Tag, interest: Interest) -> str:
-    return f"interest: {interest.name}\ntag: {tag.tag}"
-
-
-def explanation_target(catalogue: Catalogue, explanation: Explanation, title_words: int) -> str:
-    row = catalogue.row_of(explanation.item_id)
-    item = product_line(catalogue, row, title_words) if row is not None else "- (no longer sold)"
-    return f"interest: {explanation.interest}\nitem: {item.removeprefix('- ')}\nexplanation: {explanation.text}"

@@ -1,35 +1,36 @@
-"""Judging what the stages made: one short question a criterion, P(yes) from the token probabilities, labels in SQL.
+"""Judging what the stages made: one question a criterion, a probability for the answer, labels in SQL.
 
-A judge's raw P(yes) means little (a small model says no to everything), so it is held against a threshold fitted on the
-known cases in the criterion's own file, asked of the same model through the same ledger: the fit costs nothing the
-second time, and another model or criterion gets its own. Which rows are judged is decided by a hash of the row, so the
-sample is the same tonight and tomorrow. A judge that gives no answer leaves no label.
+A judge's raw probability means little (a small model says no to everything), so it is held against a threshold fitted
+on the known cases in the criterion's own file, asked of the same model through the same ledger: the fit costs nothing
+the second time, and another model or criterion gets its own. Which rows are judged is decided by a hash of the row, so
+the sample is the same tonight and tomorrow. A judge that gives no answer leaves no label.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judges import Criterion, NoVerdict, Threshold, Verdict, fit, load_criteria, read
+from judges import Criterion, CriterionError, NoVerdict, Threshold, Verdict, fit, load_criteria
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
-from recgpt.errors import EngineError
-from recgpt.stages import texts
+from recgpt.errors import ConfigError, EngineError
 from recgpt.stages.night import Night
+from recgpt.stages.texts import evidence_rows, product, product_line
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, digest, plan, work, work_through
 from recgpt.store.tables import Explanation, Interest, Label, Tag
 from recgpt.words import Outcome, Stage, State, Task
 
-TABLES: dict[Task, type[Interest] | type[Tag] | type[Explanation]] = {
+TABLES: dict[Task, Any] = {
     Task.INTERESTS: Interest,
     Task.TAGS: Tag,
     Task.EXPLANATIONS: Explanation,
 }
-TOP_LOGPROBS = 20  # deep enough to hold both answers
+SHOWN = 5  # items of an interest that a judge is shown
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,37 @@ class Target:
 
     task: Task
     id: int
-    text: str
+    given: str
+    claim: str
 
 
 async def run(night: Night, model: LanguageModel, run_id: int) -> Tally:
-    criteria = {task: load_criteria(task, night.config.judge.criteria[task]) for task in Task}
-    fits = await thresholds(model, [one for listed in criteria.values() for one in listed])
+    asked = criteria(night)
+    fits = await thresholds(model, [one for listed in asked.values() for one in listed])
     targets = list(sample(night))
-    work_units = units(model, targets, criteria, fits)
-    return await work_through(night, Stage.JUDGE, model, work_units, run_id=run_id, total=len(targets))
+    return await work_through(
+        night, Stage.JUDGE, model, units(model, targets, asked, fits), run_id=run_id, total=len(targets)
+    )
 
 
 def dry_run(night: Night, model: LanguageModel) -> Tally:
-    criteria = {task: load_criteria(task, night.config.judge.criteria[task]) for task in Task}
-    return plan(night, Stage.JUDGE, model, units(model, list(sample(night)), criteria, {}))
+    # Thresholds need answers. Without them every target counts as to be judged; what the ledger holds is a replay.
+    asked = criteria(night)
+    unfitted = {one.version: Threshold(0.5, 0.5, 0.0, 0.0, 0) for listed in asked.values() for one in listed}
+    return plan(night, Stage.JUDGE, model, units(model, list(sample(night)), asked, unfitted))
+
+
+def criteria(night: Night) -> dict[Task, tuple[Criterion, ...]]:
+    """What is asked about each task: the config's choice, or every criterion that has the config's form.
+
+    Raises:
+        ConfigError: the config names a criterion that there is not.
+    """
+    rules = night.config.judge
+    try:
+        return {task: load_criteria(task, rules.criteria.get(task), form=rules.form) for task in Task}
+    except CriterionError as error:
+        raise ConfigError(f"[judge]: {error}") from error
 
 
 async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dict[str, Threshold]:
@@ -63,13 +81,13 @@ async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dic
     fits = {}
     for criterion in criteria:
         replies = await asyncio.gather(
-            *(model.ask(_request(model, criterion, case.target)) for case in criterion.cases)
+            *(model.ask(_request(model, criterion, case.given, case.claim)) for case in criterion.cases)
         )
         p_yes = []
         for reply in replies:
             if reply.outcome != Outcome.OK:
                 raise EngineError(f"the judge gave no verdict on a known case of {criterion.name}: {reply.reason}")
-            verdict = read(reply.content, reply.logprobs)
+            verdict = criterion.read(reply.content, reply.logprobs)
             p_yes.append(float(verdict.verdict) if verdict.p_yes is None else verdict.p_yes)
         fits[criterion.version] = fit(p_yes, [case.verdict for case in criterion.cases])
     return fits
@@ -83,16 +101,20 @@ def sample(night: Night) -> Iterator[Target]:
             for row in session.scalars(select(table).where(table.state == State.ACTIVE).order_by(table.id)):
                 drawn = int(digest(rules.seed, task, row.id).removeprefix("sha256:")[:16], 16) / 16**16
                 if drawn < rules.share:
-                    yield Target(task, row.id, _text(night, session, row))
+                    yield _target(night, session, task, row)
 
 
-def _text(night: Night, session: Session, row: Interest | Tag | Explanation) -> str:
-    catalogue, title_words = night.logs.catalogue, night.config.rendering.title_words
+def _target(night: Night, session: Session, task: Task, row: Interest | Tag | Explanation) -> Target:
+    """A row as claim and given, in the words of the criteria's own cases."""
+    catalogue = night.logs.catalogue
     if isinstance(row, Interest):
-        return texts.interest_target(catalogue, row, title_words)
+        rows = evidence_rows(catalogue, row.evidence)[:SHOWN]
+        return Target(task, row.id, "\n".join(product_line(catalogue, one) for one in rows), row.name)
     if isinstance(row, Tag):
-        return texts.tag_target(row, session.get_one(Interest, row.interest_id))
-    return texts.explanation_target(catalogue, row, title_words)
+        return Target(task, row.id, session.get_one(Interest, row.interest_id).name, row.tag)
+    item = catalogue.row_of(row.item_id)
+    shown = product(catalogue, item) if item is not None else "no longer sold"
+    return Target(task, row.id, f"Interest: {row.interest}\nProduct: {shown}", row.text)
 
 
 def units(
@@ -103,22 +125,24 @@ def units(
 ) -> Iterator[Work]:
     for target in targets:
         asked = criteria[target.task]
-        questions = [
-            Question((_request(model, one, target.text),), partial(_verdict, threshold=fits[one.version].value))
-            for one in asked
-        ]
+        questions = []
+        for one in asked:
+            check = partial(_verdict, criterion=one, threshold=fits[one.version].value)
+            questions.append(Question((_request(model, one, target.given, target.claim),), check))
         keep = partial(_keep, target=target, criteria=asked, fits=fits, judge=model.model)
         made_of = [round(fits[one.version].value, 6) for one in asked]
         yield work(f"{target.task}:{target.id}", questions, keep, made_of)
 
 
-def _request(model: LanguageModel, criterion: Criterion, target: str) -> Request:
-    return model.request(criterion, {"target": target}, top_logprobs=TOP_LOGPROBS)
+def _request(model: LanguageModel, criterion: Criterion, given: str, claim: str) -> Request:
+    schema = criterion.schema_for(given=given, claim=claim)
+    variables = {"given": given, "claim": claim}
+    return model.request(criterion, variables, schema=schema, top_logprobs=criterion.top_logprobs)
 
 
-def _verdict(reply: Reply, threshold: float) -> Verdict:
+def _verdict(reply: Reply, criterion: Criterion, threshold: float) -> Verdict:
     try:
-        return read(reply.content, reply.logprobs, threshold)
+        return criterion.read(reply.content, reply.logprobs, threshold)
     except NoVerdict as error:
         raise Refused("no_verdict", reply.content, str(error)) from None
 

@@ -1,0 +1,121 @@
+"""Reads a judge's answer into a verdict, with the probability behind it where the engine gives token probabilities.
+
+`read_verdict` reads {"verdict": "yes" | "no"}. P(yes) is taken at the token with which the value begins: the
+probability of the tokens there that begin a yes, over that of those that begin a yes or a no. All others are left out,
+since a constrained engine can't choose them. Without probabilities the word itself is the verdict.
+
+`read_said` reads {"answer": CLAIM}, which the model was made to say. Its score is the geometric mean of the
+probabilities of the value's tokens: what the model would have given each word had it been free. It stands in `p_yes`,
+and means something only against a threshold fitted on known cases of the same question.
+
+What can't be read raises `NoVerdict`; it is never a no.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+WORDS: Final = {"yes": True, "no": False}
+_VALUE: Final = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)"'
+
+
+class NoVerdict(ValueError):
+    """The answer is not the one that was asked for; the message says what it is instead."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`threshold` is what `p_yes` was held against; both are None for a judge without token probabilities."""
+
+    verdict: bool
+    p_yes: float | None
+    threshold: float | None
+    rationale: str = ""
+
+
+def read_verdict(content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float = 0.5) -> Verdict:
+    """Read a yes or a no.
+
+    Args:
+        content: the answer's text.
+        logprobs: OpenAI's list, one entry a token: {"token", "logprob", "top_logprobs": [{"token", "logprob"}]}; None
+            where the engine gives none.
+        threshold: yes when P(yes) >= it.
+
+    Raises:
+        NoVerdict: the text is not such a JSON object, or the probabilities do not belong to it.
+    """
+    word = _value(content, "verdict")
+    if word not in WORDS:
+        raise NoVerdict(f'"verdict" must be yes or no, not {word[:80]!r}')
+    if logprobs is None:
+        return Verdict(WORDS[word], None, None)
+    entry, before = next(_tokens_of(logprobs, "verdict"))
+    p_yes = _share_of_yes(entry, before)
+    return Verdict(p_yes >= threshold, p_yes, threshold)
+
+
+def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float) -> Verdict:
+    """Read how probable the model found what it was made to say; arguments and errors as for `read_verdict`.
+
+    Raises:
+        NoVerdict: also where the engine gives no token probabilities: what was said is then no verdict at all.
+    """
+    _value(content, "answer")
+    if logprobs is None:
+        raise NoVerdict("the engine gives no token probabilities, and this form of judging is made of them")
+    values = [float(entry["logprob"]) for entry, _ in _tokens_of(logprobs, "answer")]
+    score = math.exp(sum(values) / len(values))
+    return Verdict(score >= threshold, score, threshold)
+
+
+def _value(content: str, name: str) -> str:
+    try:
+        answer = json.loads(content)
+    except json.JSONDecodeError:
+        raise NoVerdict(f"not JSON: {content[:80]!r}") from None
+    value = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(value, str) or not value:
+        raise NoVerdict(f'no "{name}" in {content[:80]!r}')
+    return value
+
+
+def _tokens_of(logprobs: Sequence[Mapping[str, Any]], name: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The tokens that hold part of a property's string value, each with what it holds in front of the value.
+
+    Where the value stands is known only in the joined text: a token may hold a quote or a space as well.
+    """
+    found = re.search(_VALUE % name, "".join(str(entry["token"]) for entry in logprobs))
+    if found is None:
+        raise NoVerdict(f'the token probabilities hold no whole "{name}"')
+    begin, end = found.span(1)
+    position = 0
+    for entry in logprobs:
+        token = str(entry["token"])
+        if position < end and position + len(token) > begin:
+            yield entry, token[: max(0, begin - position)]
+        position += len(token)
+
+
+def _share_of_yes(entry: Mapping[str, Any], before: str) -> float:
+    """`before`: what the chosen token holds in front of the value (a quote, a space); the others may hold it too."""
+    offered = {str(other["token"]): float(other["logprob"]) for other in entry.get("top_logprobs") or []}
+    offered.setdefault(str(entry["token"]), float(entry["logprob"]))
+    mass = {True: 0.0, False: 0.0}
+    for token, logprob in offered.items():
+        kind = _kind(token.removeprefix(before))
+        if kind is not None:
+            mass[kind] += math.exp(logprob)
+    total = mass[True] + mass[False]
+    if total <= 0.0:
+        raise NoVerdict(f"none of the tokens offered begins a yes or a no: {sorted(offered)[:8]}")
+    return mass[True] / total
+
+
+def _kind(token: str) -> bool | None:
+    """True for what begins a yes, False for a no, None for anything else: "y" and "No" count, "not" does not."""
+    word = token.strip(" \"'\n\t}\u2581\u0120").lower()
+    return next((value for name, value in WORDS.items() if word and name.startswith(word)), None)

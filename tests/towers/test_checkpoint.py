@@ -1,0 +1,79 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from towers import checkpoint
+from towers.checkpoint import CheckpointRefused
+from towers.model import ThreeTowers
+
+
+@pytest.fixture
+def saved(tmp_path, small):
+    torch.manual_seed(0)
+    model = ThreeTowers(small)
+    folder = tmp_path / "towers" / "latest"
+    version = checkpoint.save(folder, model, metrics={"ndcg@10": 0.25}, item_ids=["a", "b"])
+    return folder, model, version
+
+
+def test_what_is_saved_is_loaded(saved, small):
+    folder, model, version = saved
+    found = checkpoint.load(folder, expected=replace(small, learning_rate=1.0))
+    assert found.config == small
+    assert found.version == version == checkpoint.version_of(folder)
+    assert found.metrics == {"ndcg@10": 0.25}
+    assert found.items_hash == checkpoint.ids_hash(["a", "b"]) != checkpoint.ids_hash(["ab", ""])
+    assert not found.model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, found.model.state_dict()[name])
+
+
+def test_the_version_is_the_content(saved, tmp_path):
+    folder, model, version = saved
+    again = checkpoint.save(tmp_path / "again", model, metrics={"ndcg@10": 0.25}, item_ids=["a", "b"])
+    assert again == version
+    with torch.no_grad():
+        model.item.up.bias[0] += 1
+    assert checkpoint.save(folder, model, metrics={"ndcg@10": 0.25}, item_ids=["a", "b"]) != version
+    assert [path.name for path in folder.parent.iterdir()] == ["latest"]  # nothing is left of the old one
+
+
+def test_half_a_checkpoint_is_refused(saved, tmp_path):
+    folder, _, _ = saved
+    (folder / "DONE").unlink()
+    assert checkpoint.version_of(folder) is None
+    with pytest.raises(CheckpointRefused, match="train the towers first"):
+        checkpoint.load(folder)
+    with pytest.raises(CheckpointRefused, match="train the towers first"):
+        checkpoint.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])
+def test_changed_or_missing_bytes_are_refused(saved, name):
+    folder, _, _ = saved
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointRefused, match="not what was saved"):
+        checkpoint.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(CheckpointRefused, match="can't be read"):
+        checkpoint.load(folder)
+
+
+def test_other_features_are_refused(saved, small):
+    folder, _, _ = saved
+    with pytest.raises(CheckpointRefused, match="other features"):
+        checkpoint.load(folder, expected=replace(small, behaviours=("purchase", "view")))
+
+
+def test_features_of_another_version_of_the_code_are_refused(saved):
+    folder, _, _ = saved
+    settings = json.loads((folder / "config.json").read_text())
+    settings["feature_hash"] = "sha256:0"
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "DONE").write_text(checkpoint._version(folder) + "\n")
+    with pytest.raises(CheckpointRefused, match="another version"):
+        checkpoint.load(folder)

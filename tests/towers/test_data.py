@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from towers.config import TowersError
+from towers.data import TrainingData, prepare
+
+DATA = TrainingData(
+    item_ids=list("abcd"),
+    titles=["one", "two", "three", "four"],
+    categories=[""] * 4,
+    user_ids=["u", "v"],
+    users=np.array([0, 1, 0, 1, 0]),
+    items=np.array([0, 1, 2, 1, 3]),
+    behaviours=np.array([0, 0, 1, 1, 0]),
+    times=np.array([10, 11, 12, 13, 14]),
+)
+
+
+def test_events_are_sorted_by_user_in_their_order(small):
+    ready = prepare(DATA, small)
+    assert ready.events.items.tolist() == [0, 2, 3, 1, 1]
+    assert ready.events.behaviours.tolist() == [0, 1, 0, 0, 1]
+    assert ready.events.offsets.tolist() == [0, 3, 5]
+
+
+def test_the_latest_share_is_held_out_and_repeats_are_not_ranked(small):
+    ready = prepare(DATA, replace(small, validation_share=0.4))
+    assert ready.train.tolist() == [0, 1, 3]  # moments 10, 12 and 11
+    assert ready.validation.tolist() == [2]  # moment 13 repeats item b
+
+
+def test_equal_times_stay_on_one_side(small):
+    same = replace(DATA, times=np.array([10, 11, 12, 12, 12]))
+    ready = prepare(same, replace(small, validation_share=0.4))
+    assert ready.train.tolist() == [0, 1, 2, 3, 4]
+    assert not len(ready.validation)
+
+
+def test_weights_and_masks_say_what_is_learnt_from(small):
+    data = replace(
+        DATA,
+        weights=np.array([1.0, 2.0, 0.0, 1.0, 1.0]),
+        held_out=np.array([False] * 4 + [True]),
+        unused=np.array([False, False, False, True, False]),
+    )
+    ready = prepare(data, small)
+    assert ready.train.tolist() == [0, 3]
+    assert ready.validation.tolist() == [2]
+    assert ready.weights.tolist() == [1, 0, 1, 2, 1]
+
+
+def test_datetimes_are_moments_too(small):
+    data = replace(DATA, times=np.datetime64("2026-01-01") + DATA.times.astype("timedelta64[D]"))
+    assert prepare(data, small).train.tolist() == prepare(DATA, small).train.tolist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"items": np.array([0, 1, 2, 1])}, "one entry per event"),
+        ({"items": np.array([0, 1, 2, 1, 4])}, "items must be from -1 to 3"),
+        ({"users": np.array([0, 1, 0, 1, 2])}, "users must be"),
+        ({"behaviours": np.array([0, 0, 1, 1, 2])}, "behaviours must be"),
+        ({"times": np.array([14, 11, 12, 13, 10])}, "oldest to the newest"),
+        ({"items": np.full(5, -1)}, "no event to learn from"),
+        ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([1])}, "tag_rows must be"),
+        ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([0, 0])}, "one entry per pair"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(small, wrong, message):
+    with pytest.raises(TowersError, match=message):
+        prepare(replace(DATA, **wrong), small)

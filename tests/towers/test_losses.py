@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+
+from towers.losses import accidental_hits, log_frequency, sampled_softmax
+
+
+def test_formula_by_hand():
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    items = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    log_q = torch.log(torch.tensor([0.75, 0.25]))
+    # s = <q, v> / 0.5 - log Q: row 0: 2 - log .75, 1.2 - log .25; row 1: 0 - log .75, 1.6 - log .25
+    first = -math.log((math.e**2 / 0.75) / (math.e**2 / 0.75 + math.e**1.2 / 0.25))
+    second = -math.log((math.e**1.6 / 0.25) / (1 / 0.75 + math.e**1.6 / 0.25))
+    none = torch.zeros(2, 2, dtype=torch.bool)
+    assert sampled_softmax(queries, items, log_q, none, 0.5).item() == pytest.approx((first + second) / 2, rel=1e-5)
+    weighed = sampled_softmax(queries, items, log_q, none, 0.5, torch.tensor([3.0, 1.0])).item()
+    assert weighed == pytest.approx((3 * first + second) / 4, rel=1e-5)
+
+
+def test_masked_places_are_not_in_the_sum():
+    queries, items = torch.eye(3), torch.eye(3)
+    hits = torch.zeros(3, 3, dtype=torch.bool)
+    hits[0, 1] = True
+    each = -math.log(math.e / (math.e + 2))
+    less = -math.log(math.e / (math.e + 1))
+    assert sampled_softmax(queries, items, torch.zeros(3), hits, 1.0).item() == pytest.approx((2 * each + less) / 3)
+
+
+def test_accidental_hits_are_the_same_item_or_the_same_query():
+    hits = accidental_hits(torch.tensor([7, 7, 8, 9]), torch.tensor([1, 2, 1, 3]))
+    assert hits.nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [2, 0]]
+
+
+def test_log_frequency():
+    assert log_frequency(torch.tensor([0, 0, 0, 2]), 3).exp().tolist() == pytest.approx([0.75, 0.125, 0.25])
+
+
+def test_gradients_flow_to_both_sides():
+    queries, items = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    sampled_softmax(queries, items, torch.zeros(4), torch.zeros(4, 4, dtype=torch.bool), 0.1).backward()
+    assert (queries.grad.abs().sum(1) > 0).all()
+    assert (items.grad.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_log_q_undoes_the_bias_of_popularity(corrected):
+    """Free scores learnt from one query whose items are drawn as often as `shares`.
+
+    With the correction the softmax of the scores becomes the shares; without it, every score is as good as any other,
+    because an item is pushed down exactly as often as it is pulled up.
+    """
+    generator = torch.Generator().manual_seed(3)
+    shares = torch.tensor([0.6, 0.25, 0.1, 0.05])
+    scores = torch.zeros(4, requires_grad=True)
+    optimiser = torch.optim.Adam([scores], lr=0.1)
+    log_q = shares.log() if corrected else torch.zeros(4)
+    for step in range(600):
+        drawn = torch.multinomial(shares, 128, replacement=True, generator=generator)
+        # <q, v> is the item's free score for every query
+        loss = sampled_softmax(
+            torch.ones(128, 1), scores[drawn][:, None], log_q[drawn], torch.zeros(128, 128, dtype=torch.bool), 1.0
+        )
+        optimiser.param_groups[0]["lr"] = 0.1 / (1 + step / 60)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    learnt = scores.softmax(0).detach()
+    target = shares if corrected else torch.full((4,), 0.25)
+    assert torch.allclose(learnt, target, atol=0.03), learnt

@@ -1,0 +1,146 @@
+"""What training reads: the events, the catalogue and the tag texts as parallel arrays, checked once, then indexed.
+
+Which events are learnt from and which are held out is decided here. An event is always predicted from what stands
+before it in its user's history, so a held-out event never helps to predict an earlier one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from towers.config import TowersConfig, TowersError
+from towers.features import ItemFeatures, TextFeatures, item_features, text_features, user_rows
+from towers.history import Events
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """N items, U users, E events and P pairs of an item and one of T tag texts. All rows count from 0.
+
+    Events may stand in any order of users, but each user's own from the oldest to the newest.
+    """
+
+    item_ids: Sequence[str]  # N
+    titles: Sequence[str]  # N
+    categories: Sequence[str]  # N, "" if unknown
+    user_ids: Sequence[str]  # U
+    users: Array  # (E,) row in user_ids
+    items: Array  # (E,) row in item_ids, -1: not in the catalogue
+    behaviours: Array  # (E,) index into TowersConfig.behaviours
+    times: Array  # (E,) datetime64 or seconds
+    weights: Array | None = None  # (E,) share in the loss; 0: read as history, never predicted. None: all 1
+    held_out: Array | None = None  # (E,) bool, the validation events. None: the latest validation_share of the events
+    unused: Array | None = None  # (E,) bool, neither learnt from nor validated on, only history. None: no such event
+    tag_texts: Sequence[str] = ()  # T
+    tag_items: Array | None = None  # (P,) item row
+    tag_rows: Array | None = None  # (P,) row in tag_texts
+    item_vectors: npt.NDArray[np.float32] | None = None  # (N, vector_dim) of a sentence encoder
+    tag_vectors: npt.NDArray[np.float32] | None = None  # (T, vector_dim)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The same as tensors, events sorted by user."""
+
+    features: ItemFeatures
+    events: Events
+    user_rows: Tensor  # (U,) rows of the user table
+    users: Tensor  # (E,)
+    weights: Tensor  # (E,) float32
+    train: Tensor  # (E',) positions of the events learnt from
+    validation: Tensor  # (V,) positions of the events ranked after each epoch
+    tags: TextFeatures | None
+    tag_items: Tensor  # (P,)
+    tag_rows: Tensor  # (P,)
+
+
+def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
+    """Check, sort, hash and split.
+
+    Raises:
+        TowersError: arrays that are not parallel, rows out of range, or nothing to learn from.
+    """
+    users, items, behaviours, times = (np.asarray(a) for a in (data.users, data.items, data.behaviours, data.times))
+    if len({len(users), len(items), len(behaviours), len(times)}) != 1:
+        raise TowersError("users, items, behaviours and times must have one entry per event")
+    _in_range("users", users, 0, len(data.user_ids))
+    _in_range("items", items, -1, len(data.item_ids))
+    _in_range("behaviours", behaviours, 0, len(config.behaviours))
+
+    weights = np.ones(len(users)) if data.weights is None else np.asarray(data.weights, dtype=np.float64)
+    usable = (weights > 0) & (items >= 0)
+    if data.unused is not None:
+        usable &= ~np.asarray(data.unused, dtype=bool)
+    held_out = _latest(times, usable, config.validation_share) if data.held_out is None else np.asarray(data.held_out)
+
+    order = np.argsort(users, kind="stable")
+    users, items, behaviours, times = users[order], items[order], behaviours[order], times[order]
+    weights, usable, held_out = weights[order], usable[order], held_out[order].astype(bool)
+    if np.any((np.diff(users) == 0) & (np.diff(times).astype(np.int64) < 0)):
+        raise TowersError("a user's events must stand from the oldest to the newest")
+
+    offsets = np.zeros(len(data.user_ids) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(users, minlength=len(data.user_ids)), out=offsets[1:])
+    train = np.flatnonzero(usable & ~held_out)
+    if not len(train):
+        raise TowersError("no event to learn from: events need an item of the catalogue and a weight above 0")
+    events = Events(torch.from_numpy(offsets), _int64(items), _int64(behaviours))
+    tag_items, tag_rows = (
+        np.zeros(0, np.int64) if a is None else np.asarray(a) for a in (data.tag_items, data.tag_rows)
+    )
+    if len(tag_items) != len(tag_rows):
+        raise TowersError("tag_items and tag_rows must have one entry per pair")
+    _in_range("tag_items", tag_items, 0, len(data.item_ids))
+    _in_range("tag_rows", tag_rows, 0, len(data.tag_texts))
+    return Prepared(
+        features=item_features(data.item_ids, data.titles, data.categories, config, data.item_vectors),
+        events=events,
+        user_rows=user_rows(data.user_ids, config),
+        users=_int64(users),
+        weights=torch.from_numpy(weights.astype(np.float32)),
+        train=_int64(train),
+        validation=_int64(_sample_new(np.flatnonzero(usable & held_out), users, items, offsets, config)),
+        tags=text_features(data.tag_texts, config, data.tag_vectors) if len(data.tag_texts) else None,
+        tag_items=_int64(tag_items),
+        tag_rows=_int64(tag_rows),
+    )
+
+
+def _latest(times: Array, usable: Array, share: float) -> Array:
+    """The events after the moment that leaves `share` of the usable ones behind it. Equal times stay together."""
+    if share == 0 or not usable.any():
+        return np.zeros(len(times), dtype=bool)
+    known = np.sort(times[usable])
+    moment = known[max(0, int(len(known) * (1 - share)) - 1)]
+    return np.asarray(times > moment)
+
+
+def _sample_new(places: Array, users: Array, items: Array, offsets: Array, config: TowersConfig) -> Array:
+    """At most config.validation_events of the places (V,), without those whose item the user had before.
+
+    Ranking leaves out what the user had, so a repeat could never be found and would only dilute the metric.
+    """
+    chosen = np.random.default_rng(config.seed).permutation(places)
+    kept: list[int] = []
+    for place in chosen:
+        if len(kept) == config.validation_events:
+            break
+        if items[place] not in items[offsets[users[place]] : place]:
+            kept.append(place)
+    return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def _int64(values: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))
+
+
+def _in_range(name: str, values: Array, low: int, high: int) -> None:
+    if len(values) and not (low <= values.min() and values.max() < high):
+        raise TowersError(f"{name} must be from {low} to {high - 1}, found {values.min()} to {values.max()}")

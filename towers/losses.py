@@ -1,0 +1,51 @@
+"""Sampled softmax over the batch: the loss of both the user-item and the tag-item channel."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def accidental_hits(query_keys: Tensor, item_keys: Tensor) -> Tensor:
+    """(B, B) bool: places off the diagonal that are no negatives.
+
+    Row i asks with query_keys[i] (a user, a tag) for item_keys[i]. Column j is not its negative if it is the same item,
+    or if it is the positive of another row with the same query.
+    """
+    same = (query_keys[:, None] == query_keys) | (item_keys[:, None] == item_keys)  # (B, B)
+    return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+
+
+def sampled_softmax(
+    queries: Tensor,
+    items: Tensor,
+    log_q: Tensor,
+    hits: Tensor,
+    temperature: float,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """In-batch softmax with the logQ correction, the mean over the batch.
+
+        s_ij = <q_i, v_j> / t - log Q_j
+        L = -sum_i w_i log( exp s_ii / sum_{j not in hits_i} exp s_ij ) / sum_i w_i
+
+    Items enter a batch as often as they are popular, so without -log Q_j the popular ones are pushed down as negatives
+    far too often; with it the sum is an unbiased estimate (up to a constant) of the sum over the whole catalogue.
+
+    Inputs: queries (B, D), items (B, D), log_q (B,) log of each item's share among the sampled positives, hits (B, B)
+    bool places left out of the sum (never the diagonal), weights (B,) not negative.
+    Needs: rows drawn independently; batches large against the number of distinct queries.
+    Source: Bengio and Senecal, 2008 (adaptive importance sampling); Yi et al., RecSys 2019 (in-batch).
+    """
+    logits = (queries @ items.T).float() / temperature - log_q  # (B, B)
+    losses = F.cross_entropy(
+        logits.masked_fill(hits, -torch.inf), torch.arange(len(logits), device=logits.device), reduction="none"
+    )
+    if weights is None:
+        return losses.mean()
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def log_frequency(keys: Tensor, size: int) -> Tensor:
+    """(size,) log of each key's share among `keys` (E,); a key that never occurs counts as half an occurrence."""
+    counts = torch.bincount(keys, minlength=size).clamp(min=0.5)
+    return torch.log(counts / max(len(keys), 1))

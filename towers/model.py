@@ -1,0 +1,130 @@
+"""Three towers into one space: items, users and tags as unit vectors of the same width.
+
+    item = MLP[ id | category | text ]        user = MLP[ pooled history per behaviour ]        tag = MLP[ text ]
+
+Every tower is an MLP with a straight linear path beside it. Items and tags share the table of word pieces, so a word
+that items taught means the same in a tag. The history is pooled from the item tower's own vectors, so a new event
+changes a user without training. An item, tag, user or category never seen before always gets a vector.
+
+Source: the three towers of RecGPT, arXiv 2507.22879; there a user has an id embedding and a plain mean per behaviour.
+Here ids of users are off by default (`user_buckets`): on 198,502 reviews they took the validation NDCG@10 from .060 to
+.049 after four epochs, because a user's few events are learnt by heart.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from towers.config import TowersConfig
+from towers.features import ItemFeatures, TextFeatures
+from towers.history import Window
+
+INIT_STD = 0.02  # rows that training never touches stay this small, so an unknown id hardly moves a vector
+HALF_LIVES = (1.0, 8.0)  # in events: the last few, and the taste behind them
+
+
+class Body(nn.Module):
+    """x -> W x + W2 drop(gelu(W1 x)): (..., n_in) -> (..., n_out)."""
+
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, dropout: float) -> None:
+        super().__init__()
+        self.straight = nn.Linear(n_in, n_out, bias=False)
+        self.up = nn.Linear(n_in, n_hidden)
+        self.down = nn.Linear(n_hidden, n_out)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.straight(x) + self.down(self.dropout(F.gelu(self.up(x))))
+        return out
+
+
+class TextEncoder(nn.Module):
+    """Mean of the word pieces' rows, and a projection of the sentence encoder's vector beside it."""
+
+    def __init__(self, config: TowersConfig) -> None:
+        super().__init__()
+        self.pieces = nn.EmbeddingBag(config.text_buckets, config.dim, mode="mean", include_last_offset=True)
+        nn.init.normal_(self.pieces.weight, std=INIT_STD * 4)
+        self.project = nn.Linear(config.vector_dim, config.dim) if config.vector_dim else None
+        self.width = config.dim * (2 if config.vector_dim else 1)
+
+    def forward(self, text: TextFeatures) -> Tensor:
+        words: Tensor = self.pieces(text.bags.rows, text.bags.offsets)  # (N, D)
+        if self.project is None or text.vectors is None:
+            return words
+        return torch.cat([words, self.project(text.vectors)], dim=-1)  # (N, 2 D)
+
+
+class HistoryPool(nn.Module):
+    """sum_h w_h v_h for each behaviour and horizon, w a softmax over the places (newest first) of learnt logits.
+
+    Horizons start as 0.5 ** (place / half-life) for each of HALF_LIVES, and as a mean the older events still speak in.
+    A behaviour the user never had gives zeros. Places that are empty weigh nothing, whatever stands in them.
+    """
+
+    def __init__(self, n_behaviours: int, length: int) -> None:
+        super().__init__()
+        self.n_behaviours = n_behaviours
+        start = torch.outer(torch.tensor(HALF_LIVES).reciprocal(), -math.log(2) * torch.arange(length))  # (P, H)
+        self.place = nn.Parameter(start.repeat(n_behaviours, 1, 1))  # (K, P, H)
+
+    @property
+    def width(self) -> int:
+        return self.n_behaviours * len(HALF_LIVES)
+
+    def forward(self, window: Window, item_vectors: Tensor) -> Tensor:
+        """(B, K P, D) from windows (B, H) over item_vectors (N, D)."""
+        vectors = F.embedding(window.items.clamp(min=0), item_vectors)  # (B, H, D)
+        kinds = torch.arange(self.n_behaviours, device=vectors.device)
+        mine = (window.behaviours[:, None, :] == kinds[:, None]) & (window.items >= 0)[:, None, :]  # (B, K, H)
+        logits = self.place[:, :, : window.items.shape[1]]  # (K, P, H)
+        logits = logits.masked_fill(~mine[:, :, None, :], -torch.inf)  # (B, K, P, H)
+        # A row without any event would be 0 / 0; it is all zeros instead.
+        any_mine = mine.any(-1)[:, :, None, None]  # (B, K, 1, 1)
+        weights = torch.where(any_mine, logits, 0.0).softmax(-1) * any_mine  # (B, K, P, H)
+        return weights.flatten(1, 2) @ vectors  # (B, K P, D)
+
+
+class ThreeTowers(nn.Module):
+    """The network. All outputs are unit vectors (..., dim), so a dot product is a cosine."""
+
+    def __init__(self, config: TowersConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, hidden, dropout = config.dim, config.hidden, config.dropout
+        self.text = TextEncoder(config)
+        self.item_id = nn.Embedding(config.item_buckets, dim)
+        self.category = nn.Embedding(config.category_buckets, dim)
+        self.user_id = nn.Embedding(config.user_buckets, dim) if config.user_buckets else None
+        for table in (self.item_id, self.category, self.user_id):
+            if table is not None:
+                nn.init.normal_(table.weight, std=INIT_STD)
+        self.pool = HistoryPool(len(config.behaviours), config.history)
+        self.item = Body(2 * dim + self.text.width, hidden, dim, dropout)
+        self.user = Body(dim * (self.pool.width + (self.user_id is not None)), hidden, dim, dropout)
+        self.tag = Body(self.text.width, hidden, dim, dropout)
+
+    def items(self, features: ItemFeatures) -> Tensor:
+        """(N, dim)."""
+        ids = self._hide(self.item_id(features.ids))  # (N, D)
+        parts = [ids, self.category(features.categories), self.text(features.text)]
+        return F.normalize(self.item(torch.cat(parts, dim=-1)), dim=-1)
+
+    def users(self, rows: Tensor, window: Window, item_vectors: Tensor) -> Tensor:
+        """(B, dim) from user rows (B,), windows (B, H) and the vectors (N, dim) that the windows' items point to."""
+        x = self.pool(window, item_vectors).flatten(1)  # (B, K P D)
+        if self.user_id is not None:
+            x = torch.cat([self._hide(self.user_id(rows)), x], dim=-1)  # (B, D + K P D)
+        return F.normalize(self.user(x), dim=-1)
+
+    def tags(self, text: TextFeatures) -> Tensor:
+        """(T, dim)."""
+        return F.normalize(self.tag(self.text(text)), dim=-1)
+
+    def _hide(self, ids: Tensor) -> Tensor:
+        """Training: zero a share of the id vectors (N, D), whole rows, so that the other inputs must carry them."""
+        if not self.training or not self.config.id_dropout:
+            return ids
+        return ids * (torch.rand(len(ids), 1, device=ids.device) >= self.config.id_dropout)

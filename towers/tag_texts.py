@@ -1,0 +1,54 @@
+"""Tag texts from a catalogue, to teach the tag tower before any tag has been generated.
+
+Two kinds: the last step of an item's category path, and runs of two or three words of its title that several items
+share ("dead sea mud mask" gives "mud mask"). Brands, numbers and sizes are left out, because a tag never has any.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from towers.text import words
+
+SEPARATOR = " > "
+LEAST_ITEMS = 3  # that share a run of words; fewer is a product's name
+MOST_SHARE = 0.05  # of the catalogue; more says nothing
+_STOP = frozenset(words("a an and by de for from in of on or the to with your you oz ml fl pack count inch new"))
+
+
+@dataclass(frozen=True)
+class TagTexts:
+    texts: tuple[str, ...]  # T, sorted
+    items: npt.NDArray[np.int64]  # (P,) item row
+    tags: npt.NDArray[np.int64]  # (P,) row in texts
+
+
+def tag_texts(titles: Sequence[str], categories: Sequence[str], brands: Sequence[str] | None = None) -> TagTexts:
+    """Pairs of an item and a tag text for N items; a missing title, category or brand is ""."""
+    kinds = [" ".join(words(category.split(SEPARATOR)[-1])) for category in categories]
+    runs = [
+        set(_runs(title, frozenset(words(brands[n])) if brands is not None else frozenset()))
+        for n, title in enumerate(titles)
+    ]
+    counts: Counter[str] = Counter(run for found in runs for run in found)
+    most = max(LEAST_ITEMS, int(MOST_SHARE * len(titles)))
+    kept = {run for run, count in counts.items() if LEAST_ITEMS <= count <= most}
+    mine = [sorted((found & kept) | ({kind} - {""})) for found, kind in zip(runs, kinds, strict=True)]
+    texts = tuple(sorted({text for found in mine for text in found}))
+    row = {text: n for n, text in enumerate(texts)}
+    items = np.repeat(np.arange(len(mine), dtype=np.int64), [len(found) for found in mine])
+    tags: npt.NDArray[Any] = np.fromiter((row[text] for found in mine for text in found), np.int64, count=len(items))
+    return TagTexts(texts, items, tags)
+
+
+def _runs(title: str, brand: frozenset[str]) -> Iterator[str]:
+    found = words(title)
+    for size in (2, 3):
+        for start in range(len(found) - size + 1):
+            run = found[start : start + size]
+            if all(word.isalpha() and len(word) > 1 and word not in brand and word not in _STOP for word in run):
+                yield " ".join(run)
