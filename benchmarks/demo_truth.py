@@ -30,6 +30,7 @@ from recgpt.sources.prepare import prepare
 from recgpt.stages.gates import same_text
 from recgpt.store.session import open_store
 from recgpt.store.tables import Interest, Recommendation
+from recgpt.vectors import Encoder
 from recgpt.words import Stage, State
 
 NIGHT = date(2026, 9, 15)
@@ -105,8 +106,6 @@ def named_right(
     config: Config, logs: Logs, names: list[str], rows: list[Interest], by_evidence: dict[str, list[str | None]]
 ) -> float | None:
     """The share of names whose nearest category, by the sentence encoder, is their evidence's."""
-    from recgpt.vectors import Encoder
-
     if not names:
         return None
     encoder = Encoder(config.encoder_path, config.work_folder / "vectors")

@@ -18,7 +18,8 @@ from rich.table import Table
 from recgpt.nightly import Summary
 from recgpt.stages.night import Progress
 
-OUT = Console(highlight=False, soft_wrap=True)
+# A log has no width; a terminal has its own.
+OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 ERR = Console(stderr=True, highlight=False)
 EVERY_S = 10.0  # between two plain lines of one stage in a log
 
@@ -77,18 +78,18 @@ def print_summary(summary: Summary) -> None:
     if summary.dry_run:
         _print_dry_run(summary)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for name in (
         "stage",
         "units",
         "ok",
         "invalid",
-        "unavailable",
+        "unavail.",
         "asked",
         "replayed",
-        "tokens in",
+        "tok. in",
         "cached",
-        "out",
+        "tok. out",
         "seconds",
     ):
         table.add_column(name, justify="left" if name == "stage" else "right")
@@ -128,7 +129,7 @@ def _short(value: Any) -> str:
 
 
 def _print_dry_run(summary: Summary) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for name in ("stage", "units", "untouched", "requests to ask", "replays"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for one in summary.stages:

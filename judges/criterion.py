@@ -61,7 +61,7 @@ class Criterion:
 
     @property
     def max_tokens(self) -> int:
-        return 12 if self.form == "verdict" else 160
+        return 24 if self.form == "verdict" else 160
 
     @property
     def top_logprobs(self) -> int:
@@ -79,9 +79,15 @@ class Criterion:
             return self.schema
         return _object("answer", {"enum": [self._pair(given, claim)[1]]})
 
-    def messages(self, *, given: str, claim: str) -> list[dict[str, str]]:
-        """The chat to send about one target."""
-        return self._said(given, claim) if self.form == "said" else self._asked(given, claim)
+    def messages(self, **target: str) -> list[dict[str, str]]:
+        """The chat to send about one target, given="..." and claim="...".
+
+        Raises:
+            CriterionError: another, or no, variable is given.
+        """
+        if set(target) != {"given", "claim"}:
+            raise CriterionError(f"criterion {self.name}: a target is given and claim, not {', '.join(sorted(target))}")
+        return self._said(**target) if self.form == "said" else self._asked(**target)
 
     def read(self, content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float = 0.5) -> Verdict:
         """Read the answer to `messages`.

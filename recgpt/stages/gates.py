@@ -47,6 +47,8 @@ def interest_name(name: str, *, titles: Collection[str], examples: Collection[st
     length = len(words(name))
     if not 1 <= length <= 5 or len(name) > 60 or not re.search(r"[^\W\d_]{3}", name):
         raise Refused("name", name, "an interest's name has 1 to 5 words")
+    if len(set(words(name))) < length:
+        raise Refused("stutter", name, "a word stands in it twice")
     if any(same_text(name, title) for title in titles):
         raise Refused("item_title", name, "the name is an item's title")
     if any(same_text(name, example) for example in examples):
@@ -63,6 +65,8 @@ def tag_form(tag: str, *, brands: Iterable[str], banned: Collection[str]) -> str
     parts = words(tag)
     if not 2 <= len(parts) <= 6 or any(part.isdigit() for part in parts):
         raise Refused("form", tag, "a tag is modifier + core word, 2 to 6 words")
+    if len(set(parts)) < len(parts):
+        raise Refused("stutter", tag, "a word stands in it twice")
     vague = next((part for part in parts if part in banned), None)
     if vague:
         raise Refused("vague", tag, vague)

@@ -30,6 +30,7 @@ def test_a_plain_name_passes_trimmed() -> None:
         ("norvik TRAIL shoes!", "item_title"),
         ("Keeping bees", "prompt_example"),
         ("books on religion", "sensitive"),
+        ("tea and tea cups", "stutter"),
     ],
 )
 def test_a_name_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> None:
@@ -57,6 +58,7 @@ def test_a_tag_is_lower_cased_and_kept() -> None:
         ("norvik trail shoes", "brand"),
         ("light summit line jacket", "brand"),
         ("smart trail shoes", "vague"),
+        ("trail trail shoes", "stutter"),
     ],
 )
 def test_a_tag_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> None:

@@ -37,9 +37,13 @@ def test_a_run_ends_done_with_its_counts(store: Engine, tmp_path: Path) -> None:
 
 
 def test_an_error_is_kept_as_the_message_and_still_raised(store: Engine, tmp_path: Path) -> None:
-    with pytest.raises(EngineError), recorded(store, Config(folder=tmp_path), "tags", NIGHT) as record:
-        record.counts["units"] = 1
-        raise EngineError("no server")
+    def fail() -> None:
+        with recorded(store, Config(folder=tmp_path), "tags", NIGHT) as record:
+            record.counts["units"] = 1
+            raise EngineError("no server")
+
+    with pytest.raises(EngineError):
+        fail()
     run = only_run(store)
     assert run.state == RunState.FAILED
     assert "no server" in run.message

@@ -1,0 +1,103 @@
+"""Reading answers: hand-worked token probabilities, in the tokenizations that engines give."""
+
+import math
+from typing import Any
+
+import pytest
+
+from judges import NoVerdict, read_said, read_verdict
+
+
+def entry(token: str, p: float, **others: float) -> dict[str, Any]:
+    """One token with probability p, and what else was offered there."""
+    offered = {token: p, **others}
+    top = [{"token": name, "logprob": math.log(value)} for name, value in offered.items()]
+    return {"token": token, "logprob": math.log(p), "top_logprobs": top}
+
+
+def at(*tokens: str, value: int, p: float, **others: float) -> list[dict[str, Any]]:
+    """Tokens of probability 1, but for the one at `value`."""
+    return [entry(token, p, **others) if i == value else entry(token, 1.0) for i, token in enumerate(tokens)]
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "p_yes"),
+    [
+        # The value is a token of its own: 0.1 against 0.1 + 0.3; "maybe" could not be chosen and does not count.
+        (at("{", '"verdict"', ":", ' "', "yes", '"', "}", value=4, p=0.1, no=0.3, maybe=0.4), 0.25),
+        # The quote is part of the token; so it is in the others that begin a verdict there.
+        (at('{"', "verdict", '":', '"yes', '"}', value=3, p=0.6, **{'"no': 0.2, '"not': 0.1}), 0.75),
+        # Space and quote, capital letters, and a lone first letter.
+        (at('{"verdict":', ' "yes', '"}', value=1, p=0.2, **{' "No': 0.1, ' "n': 0.1, " ": 0.5}), 0.5),
+        (at('{"verdict": "', "y", "es", '"}', value=1, p=0.3, Yes=0.3, no=0.2), 0.75),
+        # The whole answer in one token: nothing else was offered.
+        (at('{"verdict": "yes"}', value=0, p=0.9), 1.0),
+        # No was said, and yes was not offered at all.
+        (at('{"verdict": "', "no", '"}', value=1, p=0.9, maybe=0.1), 0.0),
+    ],
+)
+def test_p_of_yes(logprobs: list[dict[str, Any]], p_yes: float) -> None:
+    content = "".join(one["token"] for one in logprobs)
+    verdict = read_verdict(content, logprobs, threshold=0.5)
+    assert verdict.p_yes == pytest.approx(p_yes)
+    assert verdict.verdict is (p_yes >= 0.5)
+    assert verdict.threshold == 0.5
+
+
+def test_the_threshold_decides_not_the_word() -> None:
+    logprobs = at('{"verdict": "', "no", '"}', value=1, p=0.6, yes=0.2)  # P(yes) = 0.25
+    assert read_verdict('{"verdict": "no"}', logprobs, 0.2).verdict is True
+    assert read_verdict('{"verdict": "no"}', logprobs, 0.3).verdict is False
+
+
+def test_without_probabilities_the_word_is_the_verdict() -> None:
+    for word, verdict in (("yes", True), ("no", False)):
+        read = read_verdict(f'{{"verdict": "{word}"}}', None, 0.9)
+        assert (read.verdict, read.p_yes, read.threshold) == (verdict, None, None)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "yes", '```json\n{"verdict"', '{"verdict": "perhaps"}', '{"verdict": true}', "[]"]
+)
+def test_what_is_no_verdict_is_refused(content: str) -> None:
+    with pytest.raises(NoVerdict):
+        read_verdict(content, None)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "said"),
+    [
+        ([], "no whole"),
+        (at('{"verdict": "', "yes", value=1, p=0.5), "no whole"),  # cut before the closing quote
+        ([{"token": '{"verdict": "yes"}', "logprob": -math.inf, "top_logprobs": []}], "begins a yes or a no"),
+    ],
+)
+def test_probabilities_that_do_not_hold_the_verdict_are_refused(logprobs: list[dict[str, Any]], said: str) -> None:
+    with pytest.raises(NoVerdict, match=said):
+        read_verdict('{"verdict": "yes"}', logprobs)
+
+
+def test_said_is_the_geometric_mean_of_the_value_s_tokens() -> None:
+    tokens = [('{"', 0.9), ("answer", 0.9), ('": "', 0.9), ("trail", 0.5), (" running", 0.08), ('"}', 0.001)]
+    logprobs = [entry(token, p) for token, p in tokens]
+    verdict = read_said('{"answer": "trail running"}', logprobs, 0.1)
+    assert verdict.p_yes == pytest.approx(math.sqrt(0.5 * 0.08))  # 0.2; neither the frame nor the end counts
+    assert verdict.verdict is True
+    assert read_said('{"answer": "trail running"}', logprobs, 0.21).verdict is False
+
+
+def test_said_counts_tokens_that_share_the_quotes_and_escapes() -> None:
+    logprobs = [
+        entry('{"answer":', 1.0),
+        entry(' "say', 0.25),
+        entry(' \\"', 1.0),
+        entry("hi", 0.25),
+        entry('\\""}', 1.0),
+    ]
+    verdict = read_said('{"answer": "say \\"hi\\""}', logprobs, 0.5)
+    assert verdict.p_yes == pytest.approx((0.25 * 0.25) ** (1 / 4))
+
+
+def test_said_without_probabilities_is_no_verdict() -> None:
+    with pytest.raises(NoVerdict, match="gives no token probabilities"):
+        read_said('{"answer": "tea"}', None, 0.5)
