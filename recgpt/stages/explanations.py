@@ -18,7 +18,19 @@ from recgpt.sources.logs import Catalogue
 from recgpt.stages import gates
 from recgpt.stages.night import Night
 from recgpt.stages.texts import product
-from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, read_json, work, work_through
+from recgpt.stages.work import (
+    Kept,
+    Question,
+    Refused,
+    Settled,
+    Tally,
+    Work,
+    digest,
+    plan,
+    read_json,
+    work,
+    work_through,
+)
 from recgpt.store.tables import Explanation, Interest, Recommendation, now
 from recgpt.words import Outcome, Stage, State
 
@@ -59,7 +71,8 @@ def units(night: Night, model: LanguageModel, pairs: Sequence[tuple[str, str]]) 
             continue
         attempts = tuple(ask(night, model, interest, row, number) for number in range(night.config.explain.tries))
         record = item_record(catalogue, row)
-        check = partial(_check, title=catalogue.titles[row], record=f"{record} {interest}")
+        opening = prompts.opening(interest, product(catalogue, row)) if night.config.explain.strategy == "short" else ""
+        check = partial(_check, title=catalogue.titles[row], record=f"{record} {interest}", opening=opening)
         keep = partial(_keep, interest=interest, item_id=item_id, input_hash=digest(interest, record))
         yield work(pair_key(interest, item_id), [Question(attempts, check)], keep, record)
 
@@ -88,8 +101,12 @@ def item_record(catalogue: Catalogue, row: int) -> str:
     return clean(" | ".join(part for part in parts if part), 2000)
 
 
-def _check(reply: Reply, *, title: str, record: str) -> str:
-    return gates.explanation(str(read_json(reply)["explanation"]), title=title, record=record)
+def _check(reply: Reply, *, title: str, record: str, opening: str) -> str:
+    answer = read_json(reply)
+    if not isinstance(answer, dict) or not isinstance(answer.get("explanation"), str):
+        raise Refused("schema", reply.content, "no explanation")
+    text = gates.explanation(answer["explanation"], title=title, record=record)
+    return gates.continuation(text, opening, record=record) if opening else text
 
 
 def _keep(

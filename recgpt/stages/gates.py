@@ -9,16 +9,29 @@ from collections.abc import Collection, Iterable
 from recgpt.stages.work import Refused
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-SLOGANS = (
-    "must have", "must-have", "best ever", "don't miss", "do not miss", "buy now", "order now", "hurry", "limited time",
-    "amazing", "incredible", "unbeatable", "world's best", "perfect for everyone", "once in a lifetime", "guaranteed",
-)  # fmt: skip
+_SLOGAN = re.compile(
+    r"!|\b(?:best|perfect\w*|ultimate|amazing|incredible|must|premium|high[- ]quality|unbeatable|world|dream|essential|"
+    r"guarantee\w*|discover|elevate|hurry|order now|buy now|don't miss|limited time|once in a lifetime)\b",
+    re.IGNORECASE,
+)
+_HEALTH = re.compile(
+    r"\b(?:health\w*|relie(?:f|ve\w*)|stress|cure\w*|heal(?:s|ing)?|improves? your|complexion)\b", re.IGNORECASE
+)
 # Claims an explanation may make only if the item's own record makes them.
 PROPERTIES = (
-    "waterproof", "wireless", "organic", "vegan", "handmade", "leather", "cotton", "silk", "wool", "wooden", "steel",
-    "titanium", "gold", "silver", "ceramic", "glass", "bamboo", "rechargeable", "foldable", "lightweight", "insulated",
-    "dishwasher", "fireproof", "hypoallergenic", "noise-cancelling", "bluetooth", "cordless", "stainless", "cast-iron",
+    "waterproof", "windproof", "breathable", "wireless", "cordless", "bluetooth", "rechargeable", "organic", "vegan",
+    "handmade", "recycled", "leather", "cotton", "linen", "silk", "wool", "nylon", "foam", "cork", "wooden", "oak",
+    "beech", "cedar", "bamboo", "steel", "stainless", "cast-iron", "brass", "bronze", "titanium", "gold", "silver",
+    "ceramic", "glass", "foldable", "portable", "compact", "adjustable", "washable", "lightweight", "ultralight",
+    "insulated", "padded", "durable", "ergonomic", "non-slip", "fireproof", "hypoallergenic", "noise-cancelling",
 )  # fmt: skip
+_SMALL = frozenset((
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "for", "from", "has", "have", "in", "into", "is", "it",
+    "its", "of", "on", "or", "out", "so", "than", "that", "the", "their", "them", "then", "they", "this", "to", "up",
+    "use", "used", "was", "what", "when", "where", "which", "while", "who", "will", "with", "without", "you", "your",
+))  # fmt: skip
+_NO_END = _SMALL | {"any", "his", "her", "also", "more", "other", "some", "such", "very"}
+STEM = 5  # letters by which two words are taken to be one: "yoga yogas", "paint painting"
 
 
 def words(text: str) -> list[str]:
@@ -47,8 +60,10 @@ def interest_name(name: str, *, titles: Collection[str], examples: Collection[st
     length = len(words(name))
     if not 1 <= length <= 5 or len(name) > 60 or not re.search(r"[^\W\d_]{3}", name):
         raise Refused("name", name, "an interest's name has 1 to 5 words")
-    if len(set(words(name))) < length:
+    if _stutters(name):
         raise Refused("stutter", name, "a word stands in it twice")
+    if words(name)[-1] in _NO_END:
+        raise Refused("unfinished", name, f"ends in {words(name)[-1]!r}")
     if any(same_text(name, title) for title in titles):
         raise Refused("item_title", name, "the name is an item's title")
     if any(same_text(name, example) for example in examples):
@@ -60,12 +75,12 @@ def interest_name(name: str, *, titles: Collection[str], examples: Collection[st
 
 
 def tag_form(tag: str, *, brands: Iterable[str], banned: Collection[str]) -> str:
-    """Modifier + core word: 2 to 6 words, no brand of the evidence, no vague word, no digits-only word."""
+    """Modifier + core word: 2 to 6 words, none twice, no brand of the evidence, no vague word, no bare number."""
     tag = " ".join(tag.split()).strip(" .\"'").lower()
     parts = words(tag)
     if not 2 <= len(parts) <= 6 or any(part.isdigit() for part in parts):
         raise Refused("form", tag, "a tag is modifier + core word, 2 to 6 words")
-    if len(set(parts)) < len(parts):
+    if _stutters(tag):
         raise Refused("stutter", tag, "a word stands in it twice")
     vague = next((part for part in parts if part in banned), None)
     if vague:
@@ -87,10 +102,29 @@ def explanation(text: str, *, title: str, record: str, shortest: int = 15, longe
         raise Refused("length", text, f"{len(text)} characters; {shortest} to {longest} are asked for")
     if set(words(text)) <= set(words(title)) or same_text(text, title):
         raise Refused("title_again", text, title)
-    slogan = next((slogan for slogan in SLOGANS if contains(text, slogan)), None)
-    if slogan:
-        raise Refused("slogan", text, slogan)
+    for gate, pattern in (("slogan", _SLOGAN), ("health_claim", _HEALTH)):
+        said = pattern.search(text)
+        if said and not contains(record, said[0]):
+            raise Refused(gate, text, said[0])
     claimed = next((word for word in PROPERTIES if contains(text, word) and not contains(record, word)), None)
     if claimed:
         raise Refused("invented", text, claimed)
     return text
+
+
+def continuation(text: str, opening: str, *, record: str) -> str:
+    """What a small model wrote on from an opening: a whole thought that says something the record doesn't already."""
+    rest = words(text.removeprefix(opening))
+    if _stutters(" ".join(rest)):
+        raise Refused("stutter", text, "a word stands in it twice")
+    if not rest or rest[-1] in _NO_END:
+        raise Refused("unfinished", text, "ends in the middle")
+    known = {word[:STEM] for word in words(record)} | _SMALL
+    if len({word for word in rest if word not in _SMALL and word[:STEM] not in known}) < 2:
+        raise Refused("says_nothing", text, "no two words that the record does not have")
+    return text
+
+
+def _stutters(text: str) -> bool:
+    stems = [word[:STEM] for word in words(text) if word not in _SMALL]
+    return len(set(stems)) < len(stems)

@@ -28,7 +28,7 @@ from recgpt.rendering.profile import Profile, render
 from recgpt.sources.logs import History
 from recgpt.stages import gates
 from recgpt.stages.night import Night
-from recgpt.stages.texts import product_line
+from recgpt.stages.texts import product, product_line
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
 from recgpt.store.tables import Interest, now
 from recgpt.vectors import Vectors
@@ -78,7 +78,7 @@ def grouped_units(night: Night, model: LanguageModel) -> Iterator[Work]:
             )
             check = partial(
                 _check_name,
-                titles=[catalogue.titles[row] for row in one.items],
+                titles=[text for row in one.items for text in (catalogue.titles[row], product(catalogue, row))],
                 examples=examples,
                 sensitive=rules.sensitive,
             )
@@ -130,7 +130,9 @@ def read_units(night: Night, model: LanguageModel) -> Iterator[Work]:
 
 def _check_name(reply: Reply, *, titles: Sequence[str], examples: Sequence[str], sensitive: Sequence[str]) -> str:
     answer = read_json(reply)
-    return gates.interest_name(str(answer["interest"]), titles=titles, examples=examples, sensitive=sensitive)
+    if not isinstance(answer, dict) or not isinstance(answer.get("interest"), str):
+        raise Refused("schema", reply.content, "no interest")
+    return gates.interest_name(answer["interest"], titles=titles, examples=examples, sensitive=sensitive)
 
 
 def _check_list(reply: Reply) -> list[dict[str, Any]]:

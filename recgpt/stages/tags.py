@@ -128,7 +128,9 @@ def _items(night: Night, interest: Interest) -> str:
 
 def _check_each(reply: Reply, *, interest: Interest) -> list[tuple[Interest, str, str]]:
     answer = read_json(reply)
-    return [(interest, str(tag), "") for tag in dict.fromkeys(answer["tags"])]
+    if not isinstance(answer, dict) or not isinstance(answer.get("tags"), list):
+        raise Refused("schema", reply.content, "no list of tags")
+    return [(interest, tag, "") for tag in dict.fromkeys(map(str, answer["tags"]))]
 
 
 def _check_single(reply: Reply, *, interests: Sequence[Interest]) -> list[tuple[Interest, str, str]]:

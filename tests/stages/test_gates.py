@@ -31,6 +31,8 @@ def test_a_plain_name_passes_trimmed() -> None:
         ("Keeping bees", "prompt_example"),
         ("books on religion", "sensitive"),
         ("tea and tea cups", "stutter"),
+        ("trail trails", "stutter"),
+        ("running with", "unfinished"),
     ],
 )
 def test_a_name_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> None:
@@ -85,8 +87,33 @@ def test_an_explanation_may_claim_what_the_record_says() -> None:
         ("x" * 161, "length"),
         ("Norvik grey waterproof trail shoes", "title_again"),
         ("These shoes are a must-have for every runner", "slogan"),
+        ("Shoes that improve your complexion on the trail", "health_claim"),
         ("A leather shoe for long runs on the trail", "invented"),
     ],
 )
 def test_an_explanation_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> None:
     assert refused(explain, text) == gate
+
+
+OPENING = "For trail running: waterproof trail shoes that"
+
+
+def go_on(rest: str) -> str:
+    return gates.continuation(f"{OPENING} {rest}", OPENING, record=RECORD)
+
+
+def test_a_continuation_that_says_something_passes() -> None:
+    assert go_on("keep your feet dry on wet ground.").endswith("wet ground.")
+
+
+@pytest.mark.parametrize(
+    ("rest", "gate"),
+    [
+        ("keep the keeper's feet dry, keeping dry.", "stutter"),
+        ("keep your feet dry without", "unfinished"),
+        ("", "unfinished"),
+        ("are running shoes for the trail.", "says_nothing"),
+    ],
+)
+def test_a_continuation_is_refused_by_the_gate_that_it_breaks(rest: str, gate: str) -> None:
+    assert refused(go_on, rest) == gate
