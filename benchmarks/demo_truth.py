@@ -34,7 +34,7 @@ from recgpt.vectors import Encoder
 from recgpt.words import Stage, State
 
 NIGHT = date(2026, 9, 15)
-LATER = timedelta(days=60)
+LATER = timedelta(days=28)
 SHOP_USERS = 400
 TOP = 20
 

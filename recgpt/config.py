@@ -36,7 +36,6 @@ class ItemColumns(Section):
     category: str = "category"
     brand: str = "brand"
     price: str = "price"
-    description: str = "description"
 
 
 class EventColumns(Section):
@@ -46,7 +45,6 @@ class EventColumns(Section):
     item_id: str = "item_id"
     query: str = "query"
     value: str = "value"
-    text: str = "text"
 
 
 class Columns(Section):

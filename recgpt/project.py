@@ -31,7 +31,6 @@ events = "data/events.parquet"
 # category = "category"               # a path "A > B > C", or a list of its parts
 # brand = "brand"
 # price = "price"
-# description = "description"
 # [data.columns.events]
 # user_id = "user_id"
 # timestamp = "timestamp"
@@ -39,7 +38,6 @@ events = "data/events.parquet"
 # item_id = "item_id"
 # query = "query"
 # value = "value"
-# text = "text"
 
 # [behaviours.purchase]               # known: purchase, add_to_cart, rating, favourite, search, review_read, view,
 # reliable = true                     # click, impression; add your own, or change one of these
@@ -113,7 +111,7 @@ form = "said"                         # for a small model; "verdict" asks a real
 # share = 0.25                        # of what the stages made
 # seed = 0
 # [judge.criteria]                    # absent: all that have the form
-# interests = ["grounded"]
+#   for example: interests = ["grounded"]
 
 # [nightly]
 # min_coverage = 0.95

@@ -247,7 +247,7 @@ class _User:
         elif fate < 0.30:
             end = rng.randrange(150, DAYS - 150)
         elif fate < 0.42:  # a phase, lately
-            begin, horizon = rng.randrange(DAYS - 75, DAYS - 14), Horizon.SHORT_TERM
+            begin, horizon = rng.randrange(DAYS - 180, DAYS - 14), Horizon.SHORT_TERM
             end = begin + rng.randrange(30, 60)
         day = self.shop.first_day
         self.rows.truth.append(

@@ -26,9 +26,10 @@ PROPERTIES = (
     "insulated", "padded", "durable", "ergonomic", "non-slip", "fireproof", "hypoallergenic", "noise-cancelling",
 )  # fmt: skip
 _SMALL = frozenset((
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "for", "from", "has", "have", "in", "into", "is", "it",
-    "its", "of", "on", "or", "out", "so", "than", "that", "the", "their", "them", "then", "they", "this", "to", "up",
-    "use", "used", "was", "what", "when", "where", "which", "while", "who", "will", "with", "without", "you", "your",
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "for", "from", "has", "have", "in", "into", "is",
+    "it", "its", "of", "on", "or", "out", "so", "than", "that", "the", "their", "them", "then", "they", "this", "to",
+    "up", "use", "used", "was", "what", "when", "where", "which", "while", "who", "will", "with", "without", "you",
+    "your",
 ))  # fmt: skip
 _NO_END = _SMALL | {"any", "his", "her", "also", "more", "other", "some", "such", "very"}
 STEM = 5  # letters by which two words are taken to be one: "yoga yogas", "paint painting"
