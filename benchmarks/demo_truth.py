@@ -23,7 +23,7 @@ import prompts
 from recgpt import nightly
 from recgpt.config import FILE_NAME, Config, load, night_of
 from recgpt.evaluation import truth
-from recgpt.project import TEMPLATE
+from recgpt.project import demo_settings
 from recgpt.sources.demo import make_shop
 from recgpt.sources.logs import Logs
 from recgpt.sources.prepare import prepare
@@ -66,7 +66,7 @@ def main() -> int:
 
 def shop(folder: Path, seed: int) -> Config:
     make_shop(folder, users=SHOP_USERS, seed=seed, until=NIGHT + LATER)
-    (folder / FILE_NAME).write_text(TEMPLATE, encoding="utf-8")
+    (folder / FILE_NAME).write_text(demo_settings(), encoding="utf-8")
     return load(folder)
 
 
@@ -121,7 +121,12 @@ def named_right(
 
 
 def hit_figures(config: Config, logs: Logs, users: list[str]) -> list[Figure]:
-    """The share of the users' later items (reliable events, nothing bought before) that stand in a list of 20."""
+    """How much of what the users did later stands in a list of 20, ours and popularity's.
+
+    Later are the reliable events on items within LATER of the night, without items that the user had bought before it,
+    which neither list offers. `events` is the share of these events, `items` of the distinct (user, item) pairs,
+    `users` of the users with a hit at all.
+    """
     until = night_of(NIGHT)
     reliable = np.array([config.behaviours[name].reliable for name in logs.behaviours])
     left_out = [code for code, name in enumerate(logs.behaviours) if name in config.score.leave_out]
@@ -141,25 +146,27 @@ def hit_figures(config: Config, logs: Logs, users: list[str]) -> list[Figure]:
         cut = len(history.until(until))
         bought = set(history.items[:cut][np.isin(history.behaviours[:cut], left_out)].tolist())
         wanted = history.items[cut:][reliable[history.behaviours[cut:]]].tolist()
-        later = {item for item in wanted if item >= 0} - bought
+        later = [item for item in wanted if item >= 0 and item not in bought]
         if not later:
             continue
         popular_20 = [item for item in ranking[: TOP + len(bought)] if item not in bought][:TOP]
         counts["users"] += 1
-        counts["later"] += len(later)
-        for name, listed in (("ours", ours[history.user_id]), ("popularity", popular_20)):
-            hits = len(later & set(listed))
-            counts[name] += hits
-            counts[f"{name} any"] += hits > 0
-    ours_rate, popular_rate = counts["ours"] / counts["later"], counts["popularity"] / counts["later"]
-    return [
-        Figure("recommendations: hit rate at 20", ours_rate),
-        Figure("popularity: hit rate at 20", popular_rate),
-        Figure("hit rate at 20 over popularity's", ours_rate / popular_rate if popular_rate else None, (">=", 3.0)),
-        Figure("recommendations: users with a hit at 20", counts["ours any"] / counts["users"]),
-        Figure("popularity: users with a hit at 20", counts["popularity any"] / counts["users"]),
-        Figure("users with recommendations", sum(bool(listed) for listed in ours.values()) / len(users)),
-    ]
+        counts["events"] += len(later)
+        counts["items"] += len(set(later))
+        for name, listed in (("ours", set(ours[history.user_id])), ("popularity", set(popular_20))):
+            counts[f"{name} events"] += sum(item in listed for item in later)
+            counts[f"{name} items"] += len(set(later) & listed)
+            counts[f"{name} users"] += bool(set(later) & listed)
+    figures = []
+    for unit in ("events", "items", "users"):
+        mine, theirs = (counts[f"{name} {unit}"] / counts[unit] for name in ("ours", "popularity"))
+        figures.append(Figure(f"hit rate at 20, {unit}: recommendations", mine))
+        figures.append(Figure(f"hit rate at 20, {unit}: popularity", theirs))
+        goal = (">=", 3.0) if unit == "events" else None
+        figures.append(Figure(f"hit rate at 20, {unit}: ratio", mine / theirs if theirs else None, goal))
+    figures.append(Figure("later events", counts["events"]))
+    figures.append(Figure("users with recommendations", sum(bool(listed) for listed in ours.values()) / len(users)))
+    return figures
 
 
 if __name__ == "__main__":

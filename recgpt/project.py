@@ -132,6 +132,21 @@ def init(folder: Path) -> Path:
     return file
 
 
+def demo_settings() -> str:
+    """The demo's recgpt.toml: base features, and towers for a few hundred items instead of many thousands."""
+    changes = {
+        "# base_features = []      ": 'base_features = ["age", "gender", "city"]',
+        "# [towers]\n": "[towers]\n",
+        "# learning_rate = 0.002\n": "learning_rate = 0.001\n",
+        "# temperature = 0.07\n": "temperature = 0.15\n",
+        "# tag_weight = 0.5\n": "tag_weight = 1.0\n",
+    }
+    text = TEMPLATE
+    for default, chosen in changes.items():
+        text = text.replace(default, chosen)
+    return text
+
+
 @dataclass(frozen=True)
 class Demo:
     config: Config
@@ -150,7 +165,6 @@ def demo(folder: Path, *, users: int, seed: int) -> Demo:
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty and is not this shop: name another with --dir, or remove it")
     make_shop(folder, users=users, seed=seed, until=DEMO_NIGHT)
-    text = TEMPLATE.replace("# base_features = []      ", 'base_features = ["age", "gender", "city"]')
-    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    (folder / FILE_NAME).write_text(demo_settings(), encoding="utf-8")
     stamp.write_text(label, encoding="utf-8")
     return Demo(load(folder), made=True)

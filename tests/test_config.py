@@ -6,7 +6,7 @@ import pytest
 
 from recgpt.config import Config, load, night_of
 from recgpt.errors import ConfigError
-from recgpt.project import TEMPLATE, init
+from recgpt.project import TEMPLATE, demo_settings, init
 
 
 def written(folder: Path, text: str) -> Path:
@@ -86,3 +86,10 @@ def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
     init(tmp_path)
     with pytest.raises(ConfigError, match="left as it is"):
         init(tmp_path)
+
+
+def test_the_demos_settings_differ_from_the_defaults_where_they_say_so(tmp_path: Path) -> None:
+    config = load(written(tmp_path, demo_settings()))
+    assert config.data.base_features == ("age", "gender", "city")
+    assert (config.towers.temperature, config.towers.tag_weight, config.towers.learning_rate) == (0.15, 1.0, 0.001)
+    assert config.towers.dim == Config().towers.dim
