@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install
 	$(VENV)/bin/recgpt demo
+	@echo "recgpt lies in $(VENV)/bin; '. $(VENV)/bin/activate' puts it on the path."
 
 test: install
 	$(VENV)/bin/ruff check .
