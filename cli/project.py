@@ -32,7 +32,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where recgpt.toml is writt
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where the shop is made.")] = Path("demo"),
     shop_users: Annotated[int, typer.Option(min=1, help="Users in the shop; all of them train the towers.")] = 400,
-    users: Annotated[int, typer.Option(min=1, help="Users whose night is run.")] = 40,
+    users: Annotated[int, typer.Option(min=1, help="Users whose night is run.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 7,
 ) -> None:
     """Make a small shop, run its whole night with the embedded model, and show what came of it."""
