@@ -31,15 +31,15 @@ def init(folder: Annotated[Path, typer.Argument(help="Where recgpt.toml is writt
 
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where the shop is made.")] = Path("demo"),
-    shop_users: Annotated[int, typer.Option(min=1, help="Users in the shop; all of them train the towers.")] = 400,
-    users: Annotated[int, typer.Option(min=1, help="Users whose night is run.")] = 30,
+    users: Annotated[int, typer.Option(min=1, help="Users in the shop; all of them train the towers.")] = 400,
+    night_users: Annotated[int, typer.Option(min=1, help="Users whose night is run, the first ones.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 7,
 ) -> None:
     """Make a small shop, run its whole night with the embedded model, and show what came of it."""
-    made = project.demo(folder, users=shop_users, seed=seed)
+    made = project.demo(folder, users=users, seed=seed)
     OUT.print(f"The shop in {folder}/ " + ("is made." if made.made else "is there already."), markup=False)
     with progress() as draw:
-        summary = nightly.run(made.config, day=project.DEMO_NIGHT, users=users, progress=draw)
+        summary = nightly.run(made.config, day=project.DEMO_NIGHT, users=night_users, progress=draw)
     print_summary(summary)
     store, logs = open_store(made.config), prepare(made.config)
     with Session(store) as session:
@@ -64,7 +64,8 @@ def demo(
             f"  recgpt show {shown[0]} -c {folder}             # the profile text, and all the rest", markup=False
         )
     OUT.print(
-        f"  recgpt nightly -c {folder} --date {project.DEMO_NIGHT} --users {users}  # again: asks nothing", markup=False
+        f"  recgpt nightly -c {folder} --date {project.DEMO_NIGHT} --users {night_users}  # again: asks nothing",
+        markup=False,
     )
 
 

@@ -102,8 +102,8 @@ def _made(branch: Tree, made: dict[str, Any]) -> Tree:
             )
         )
     for label in made["labels"]:
-        p_yes = f", P(yes) {label['p_yes']:.2f}" if label["p_yes"] is not None else ""
-        branch.add(_plain(f"label {label['criterion']}: {label['verdict']}{p_yes} by {label['judge']}"))
+        held = f", {label['p_yes']:.2f} against {label['threshold']:.2f}" if label["p_yes"] is not None else ""
+        branch.add(_plain(f"label {label['criterion']}: {label['verdict']}{held} by {label['judge']}"))
     return branch
 
 

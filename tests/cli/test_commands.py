@@ -58,7 +58,7 @@ def test_import_movielens_reports_its_counts(tmp_path: Path) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole demo with the real embedded model, as small as it goes."""
     folder = tmp_path_factory.mktemp("real")
-    done = recgpt("demo", "--dir", "demo", "--shop-users", "60", "--users", "3", folder=folder)
+    done = recgpt("demo", "--dir", "demo", "--users", "60", "--night-users", "3", folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "demo.txt").write_text(done.stdout, encoding="utf-8")
     return folder
