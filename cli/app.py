@@ -37,9 +37,6 @@ def main() -> None:
     except RecgptError as error:
         ERR.print(f"recgpt: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        ERR.print("recgpt: stopped; what is finished is kept, and the same command goes on from here")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

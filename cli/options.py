@@ -15,7 +15,7 @@ Day = Annotated[
     typer.Option("--date", formats=["%Y-%m-%d"], help="The night's date (UTC); later events are not read. Today."),
 ]
 Users = Annotated[int | None, typer.Option("--users", min=1, help="Only the first so many users, by user_id.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask and write nothing; say what is to come.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask and make nothing; say what is to come.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Stop cleanly after so many tokens.")]
 
 HERE = Path(".")

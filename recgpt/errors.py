@@ -30,3 +30,7 @@ class StoreError(RecgptError):
 
 class CheckpointError(RecgptError):
     """A towers checkpoint is absent, half written, or was made for other features."""
+
+
+class Stopped(RecgptError):
+    """A person or a signal ended the run."""

@@ -17,6 +17,7 @@ from typing import Any
 from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
+from recgpt.errors import Stopped
 from recgpt.sources.prepare import prepare
 from recgpt.stages import explanations, interests, tags, verdicts
 from recgpt.stages.night import Night, Progress
@@ -94,7 +95,7 @@ def run(
     Args:
         day: the night's date (UTC, today by default); events after it are not read.
         users: only the first so many users, by user_id.
-        dry_run: ask and write nothing; say how many requests are to come.
+        dry_run: ask and make nothing; say how many requests are to come.
         max_tokens: stop cleanly once so many tokens (in and out) have been spent.
         force_training: train the towers even though they are young enough.
 
@@ -106,7 +107,7 @@ def run(
 
 
 async def _until_signalled(work: Any) -> Summary:
-    """Turn SIGTERM into the same clean cancellation that Ctrl-C is."""
+    """Turn SIGTERM into the same clean cancellation that Ctrl-C is, and either into `Stopped`."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread: the caller's business
@@ -114,7 +115,7 @@ async def _until_signalled(work: Any) -> Summary:
     try:
         summary: Summary = await task
     except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        raise Stopped("stopped; what is finished is kept, and the same command goes on from here") from None
     return summary
 
 

@@ -19,6 +19,7 @@ from scripted import Body, answer, instead, last, task
 from recgpt.engine.asking import BudgetSpent
 from recgpt.errors import EngineError
 from recgpt.sources.prepare import prepare
+from recgpt.store.tables import Answer as AnswerRow
 from recgpt.store.tables import Explanation, Interest, Label, Recommendation, Rejection, Run, Tag, Unit
 from recgpt.tracing import show, why
 from recgpt.words import Outcome, RunState, Stage, State
@@ -133,6 +134,28 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(project: Any, asked: Callab
     asked()
     project.run(Stage.INTERESTS)
     assert asked() == 0
+
+
+def test_sigterm_stops_cleanly_and_keeps_what_is_finished(project: Any, asked: Callable[[], int]) -> None:
+    project.server.answer = lambda body: Answer(answer(body), after=0.1)
+    command = [sys.executable, "-m", "cli.app", "interests", "-c", str(project.folder), "--date", str(project.night)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(project.server.requests) < 16 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "goes on from here" in errors.decode()
+    assert "Traceback" not in errors.decode()
+    assert {row.state for row in project.rows(Run)} == {RunState.STOPPED}
+    kept = len(project.rows(AnswerRow))
+    assert kept > 0
+    assert len(project.rows(Unit)) < 12
+    asked()
+    project.run(Stage.INTERESTS)
+    assert len(project.rows(Unit)) == 12
+    assert asked() <= len(project.rows(AnswerRow)) - kept + project.config.engine.in_flight
 
 
 def test_a_user_without_an_answer_stays_to_be_asked(project: Any, asked: Callable[[], int]) -> None:
