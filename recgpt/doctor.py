@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recgpt.config import Config
 from recgpt.engine.open import open_engine
-from recgpt.errors import DataError, EngineError, RecgptError, StoreError
+from recgpt.errors import DataError, RecgptError, StoreError
 from recgpt.sources.prepare import prepare
 from recgpt.store.session import open_store, revisions
 from recgpt.vectors import Encoder
@@ -83,6 +83,4 @@ def _engine(config: Config) -> str:
 async def _ask(config: Config) -> str:
     store = open_store(config, migrate=False)
     async with open_engine(config, store) as model:
-        if not model.model:
-            raise EngineError("the engine has no model")
         return f"{config.engine.kind}: {model.model} ({model.revision})"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import prompts
 from recgpt.engine.asking import LanguageModel
-from recgpt.engine.requests import Reply, Request
+from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.sources.logs import Catalogue
 from recgpt.stages import gates
@@ -63,36 +63,29 @@ def wanted(night: Night) -> list[tuple[str, str]]:
 
 
 def units(night: Night, model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Iterator[Work]:
-    ask = _short if night.config.explain.strategy == "short" else _full
+    short = night.config.explain.strategy == "short"
+    prompt = prompts.load("explanation_short" if short else "explanation")
     catalogue = night.logs.catalogue
     for interest, item_id in pairs:
         row = catalogue.row_of(item_id)
         if row is None:  # no longer sold since the recommendation was made
             continue
-        attempts = tuple(ask(night, model, interest, row, number) for number in range(night.config.explain.tries))
-        record = item_record(catalogue, row)
-        opening = prompts.opening(interest, product(catalogue, row)) if night.config.explain.strategy == "short" else ""
+        record, name, opening, schema = item_record(catalogue, row), product(catalogue, row), "", None
+        variables = {"interest": interest, "item": record}
+        if short:  # a small model is made to begin with the interest and the product, and goes on with what that does
+            opening = prompts.opening(interest, name)
+            variables, schema = (
+                {"interest": interest, "product": name},
+                prompts.begins(prompt.schema, "explanation", opening),
+            )
+        attempts = tuple(
+            # The first try is the likeliest answer; a further one must be able to differ from it.
+            model.request(prompt, variables, schema=schema, temperature=0.7 if number else 0.0, seed=number)
+            for number in range(night.config.explain.tries)
+        )
         check = partial(_check, title=catalogue.titles[row], record=f"{record} {interest}", opening=opening)
         keep = partial(_keep, interest=interest, item_id=item_id, input_hash=digest(interest, record))
         yield work(pair_key(interest, item_id), [Question(attempts, check)], keep, record)
-
-
-def _short(night: Night, model: LanguageModel, interest: str, row: int, attempt: int) -> Request:
-    """For a small model: it is made to begin with the interest and the product, and goes on with what that does."""
-    prompt, name = prompts.load("explanation_short"), product(night.logs.catalogue, row)
-    schema = prompts.begins(prompt.schema, "explanation", prompts.opening(interest, name))
-    variables = {"interest": interest, "product": name}
-    return model.request(prompt, variables, schema=schema, temperature=_heat(attempt), seed=attempt)
-
-
-def _full(night: Night, model: LanguageModel, interest: str, row: int, attempt: int) -> Request:
-    variables = {"interest": interest, "item": item_record(night.logs.catalogue, row)}
-    return model.request(prompts.load("explanation"), variables, temperature=_heat(attempt), seed=attempt)
-
-
-def _heat(attempt: int) -> float:
-    """The first try is the likeliest answer; a further one must be able to differ from it."""
-    return 0.7 if attempt else 0.0
 
 
 def item_record(catalogue: Catalogue, row: int) -> str:

@@ -86,7 +86,8 @@ def grouped_units(night: Night, model: LanguageModel) -> Iterator[Work]:
         events = [[*map(int, one.events)] for one in groups]
         keep = partial(_keep_grouped, night=night, history=history, groups=groups)
         stamps = [int(history.times[one.events[-1]].astype("datetime64[s]").astype(np.int64)) for one in groups]
-        yield work(history.user_id, questions, keep, events, stamps, [one.horizon for one in groups])
+        horizons = [one.horizon for one in groups]
+        yield work(history.user_id, questions, keep, events, stamps, horizons, rules.model_dump(mode="json"))
 
 
 def _with_queries(night: Night) -> Iterator[tuple[History, Vectors]]:
@@ -187,7 +188,7 @@ def _read_entry(
         raise Refused("schema", text, "an interest is an object")
     lines = {line.number: line for line in profile.lines}
     numbers = entry.get("evidence")
-    if not isinstance(numbers, list) or not numbers or any(number not in lines for number in numbers):
+    if not isinstance(numbers, list) or not numbers or any(type(one) is not int or one not in lines for one in numbers):
         raise Refused("evidence", text, "names a line that the profile does not have")
     chosen = [lines[number] for number in dict.fromkeys(numbers)]
     name = gates.interest_name(

@@ -96,8 +96,13 @@ def _offered(night: Night, interest: Interest, name: Vector) -> list[list[str]]:
 
 
 def recently_bought(night: Night, interests: Sequence[Interest]) -> list[int]:
-    """Catalogue rows of what the interests' evidence says was bought within `tags.fresh_days`."""
-    since = night.until - timedelta(days=night.config.tags.fresh_days)
+    """Catalogue rows of what the interests' evidence says was bought within `tags.fresh_days`.
+
+    Counted back from the interests' own last event, not from tonight: else the calendar alone would change what is
+    asked about somebody who did nothing new.
+    """
+    latest = max((interest.last_confirmed for interest in interests), default=night.until)
+    since = latest - timedelta(days=night.config.tags.fresh_days)
     rows = {
         night.logs.catalogue.row_of(event["item_id"])
         for interest in interests
@@ -133,14 +138,16 @@ def _check_each(reply: Reply, *, interest: Interest) -> list[tuple[Interest, str
     return [(interest, tag, "") for tag in dict.fromkeys(map(str, answer["tags"]))]
 
 
-def _check_single(reply: Reply, *, interests: Sequence[Interest]) -> list[tuple[Interest, str, str]]:
+def _check_single(reply: Reply, *, interests: Sequence[Interest]) -> list[tuple[Interest | None, str, str]]:
+    """The interest, tag and rationale of each entry; no interest where it names none of those asked about."""
     answer = read_json(reply)
     if not isinstance(answer, dict) or not isinstance(answer.get("tags"), list):
         raise Refused("schema", reply.content, "no list of tags")
-    by_number = dict(enumerate(interests, 1))
-    entries = [entry for entry in answer["tags"] if isinstance(entry, dict) and entry.get("interest") in by_number]
+    by_number = {str(number): interest for number, interest in enumerate(interests, 1)}
+    entries = [entry if isinstance(entry, dict) else {"tag": entry} for entry in answer["tags"]]
     return [
-        (by_number[entry["interest"]], str(entry.get("tag", "")), str(entry.get("rationale", ""))) for entry in entries
+        (by_number.get(str(entry.get("interest"))), str(entry.get("tag", "")), str(entry.get("rationale", "")))
+        for entry in entries
     ]
 
 
@@ -157,13 +164,15 @@ def _keep(
     old = select(Tag).where(Tag.user_id == user_id, Tag.state == State.ACTIVE)
     for row in session.scalars(old):
         row.state, row.retired_at = State.RETIRED, now()
-    gate = _Gate(night, user_id, interests)
+    gate = _Gate(night, interests)
     proposed = [(*entry, answer.request_hash) for answer in settled for entry in answer.value or ()]
     by_interest: dict[int, int] = defaultdict(int)
     vectors = night.encoder.encode([tag for _, tag, _, _ in proposed])
     for (interest, text, rationale, request_hash), vector in zip(proposed, vectors, strict=True):
         try:
-            tag = gate.passed(interest, text, vector)
+            if interest is None:
+                raise Refused("no_such_interest", text, "belongs to none of the interests asked about")
+            tag = gate.passed(text, vector)
         except Refused as refused:
             kept.refusals.append((refused, request_hash))
             continue
@@ -189,15 +198,15 @@ def _keep(
 class _Gate:
     """The gates of one user's tags: the form, then duplicates, retrievability and freshness by meaning."""
 
-    def __init__(self, night: Night, user_id: str, interests: Sequence[Interest]) -> None:
+    def __init__(self, night: Night, interests: Sequence[Interest]) -> None:
         self.night, self.rules = night, night.config.tags
         catalogue = night.logs.catalogue
         rows = {row for interest in interests for row in evidence_rows(catalogue, interest.evidence)}
-        self.brands = {catalogue.brands[row] or "" for row in rows} - {""}
+        self.brands = {catalogue.brands[row] for row in rows} - {""}
         self.bought = night.vectors[recently_bought(night, interests)]
         self.seen: list[Vector] = []
 
-    def passed(self, interest: Interest, text: str, vector: Vector) -> str:
+    def passed(self, text: str, vector: Vector) -> str:
         tag = gates.tag_form(text, brands=self.brands, banned=self.rules.banned)
         if self.seen and float(np.max(np.stack(self.seen) @ vector)) >= SAME_TAG:
             raise Refused("duplicate", tag, "another tag of this user says the same")

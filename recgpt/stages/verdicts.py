@@ -85,9 +85,15 @@ async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dic
         )
         p_yes = []
         for reply in replies:
-            if reply.outcome != Outcome.OK:
-                raise EngineError(f"the judge gave no verdict on a known case of {criterion.name}: {reply.reason}")
-            verdict = criterion.read(reply.content, reply.logprobs)
+            try:
+                if reply.outcome != Outcome.OK:
+                    raise NoVerdict(reply.reason)
+                verdict = criterion.read(reply.content, reply.logprobs)
+            except NoVerdict as error:
+                raise EngineError(
+                    f"the judge gave no verdict on a known case of {criterion.task}.{criterion.name} ({error}): name "
+                    "other criteria in [judge.criteria], another judge.form, or a better model"
+                ) from None
             p_yes.append(float(verdict.verdict) if verdict.p_yes is None else verdict.p_yes)
         fits[criterion.version] = fit(p_yes, [case.verdict for case in criterion.cases])
     return fits
