@@ -27,6 +27,15 @@ class State(StrEnum):
     RETIRED = "retired"
 
 
+class Operation(StrEnum):
+    """What a night does to a unit of a user's memory."""
+
+    KEEP = "keep"
+    REVISE = "revise"
+    ADD = "add"
+    RETIRE = "retire"
+
+
 class RunState(StrEnum):
     RUNNING = "running"
     DONE = "done"

@@ -5,6 +5,7 @@ fails every try has no explanation, and its unit says why; there is no template 
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from functools import partial
 
 from sqlalchemy import select
@@ -31,7 +32,7 @@ from recgpt.stages.work import (
     work,
     work_through,
 )
-from recgpt.store.tables import Explanation, Interest, Recommendation, now
+from recgpt.store.tables import Explanation, Interest, Recommendation
 from recgpt.words import Outcome, Stage, State
 
 
@@ -84,7 +85,7 @@ def units(night: Night, model: LanguageModel, pairs: Sequence[tuple[str, str]]) 
             for number in range(night.config.explain.tries)
         )
         check = partial(_check, title=catalogue.titles[row], record=f"{record} {interest}", opening=opening)
-        keep = partial(_keep, interest=interest, item_id=item_id, input_hash=digest(interest, record))
+        keep = partial(_keep, interest=interest, item_id=item_id, input_hash=digest(interest, record), night=night.day)
         yield work(pair_key(interest, item_id), [Question(attempts, check)], keep, record)
 
 
@@ -103,13 +104,20 @@ def _check(reply: Reply, *, title: str, record: str, opening: str) -> str:
 
 
 def _keep(
-    session: Session, settled: Sequence[Settled], run_id: int, *, interest: str, item_id: str, input_hash: str
+    session: Session,
+    settled: Sequence[Settled],
+    run_id: int,
+    *,
+    interest: str,
+    item_id: str,
+    input_hash: str,
+    night: date,
 ) -> Kept:
     query = select(Explanation).where(
         Explanation.interest == interest, Explanation.item_id == item_id, Explanation.state == State.ACTIVE
     )
     for old in session.scalars(query):
-        old.state, old.retired_at = State.RETIRED, now()
+        old.state, old.retired_night = State.RETIRED, night
     (answer,) = settled
     if answer.value is None:
         return Kept(Outcome.INVALID, "; ".join(str(refused) for refused, _ in answer.refusals))
@@ -120,6 +128,7 @@ def _keep(
             text=answer.value,
             input_hash=input_hash,
             state=State.ACTIVE,
+            since_night=night,
             request_hash=answer.request_hash,
             run_id=run_id,
         )

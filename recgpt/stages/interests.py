@@ -30,9 +30,9 @@ from recgpt.stages import gates
 from recgpt.stages.night import Night
 from recgpt.stages.texts import product, product_line
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
-from recgpt.store.tables import Interest, now
+from recgpt.store.tables import Interest
 from recgpt.vectors import Vectors
-from recgpt.words import Horizon, Outcome, Stage, State
+from recgpt.words import Horizon, Operation, Outcome, Stage, State
 
 EVIDENCE = 200  # the latest events kept as an interest's evidence; a heavier user has more, and they say no more
 SHOWN = 5  # items of a group that the model is shown
@@ -226,10 +226,10 @@ def reconcile(session: Session, night: Night, history: History, found: Sequence[
     for one in found:
         evidence = [_event(night, history, number, event) for number, event in enumerate(one.events[-EVIDENCE:], 1)]
         old = active.pop(" ".join(gates.words(one.name)), None)
-        if old and old.evidence == evidence and old.horizon == one.horizon:
+        if old and _same(old.evidence, evidence) and old.horizon == one.horizon:
             continue
         if old:
-            old.state, old.retired_at = State.RETIRED, now()
+            old.state, old.retired_night = State.RETIRED, night.day
         session.add(
             Interest(
                 user_id=history.user_id,
@@ -241,13 +241,20 @@ def reconcile(session: Session, night: Night, history: History, found: Sequence[
                 last_confirmed=_moment(history, one.events[-1]),
                 state=State.ACTIVE,
                 version=old.version + 1 if old else 1,
+                operation=Operation.REVISE if old else Operation.ADD,
+                since_night=night.day,
                 supersedes_id=old.id if old else None,
                 request_hash=one.request_hash,
                 run_id=run_id,
             )
         )
     for gone in active.values():
-        gone.state, gone.retired_at = State.RETIRED, now()
+        gone.state, gone.retired_night = State.RETIRED, night.day
+
+
+def _same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+    """Whether two lists of evidence hold the same events, whichever night brought them."""
+    return [{**event, "night": ""} for event in one] == [{**event, "night": ""} for event in other]
 
 
 def _moment(history: History, event: int) -> datetime:
@@ -259,4 +266,10 @@ def _event(night: Night, history: History, number: int, event: int) -> dict[str,
     row = int(history.items[event])
     what = {"item_id": night.logs.catalogue.ids[row]} if row >= 0 else {"query": history.queries[event]}
     behaviour = night.logs.behaviours[int(history.behaviours[event])]
-    return {"number": number, "timestamp": _moment(history, event).isoformat(), "behaviour": behaviour, **what}
+    return {
+        "number": number,
+        "timestamp": _moment(history, event).isoformat(),
+        "behaviour": behaviour,
+        **what,
+        "night": night.day.isoformat(),
+    }

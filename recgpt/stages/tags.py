@@ -24,7 +24,7 @@ from recgpt.stages import gates
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, item_line, product
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
-from recgpt.store.tables import Interest, Tag, now
+from recgpt.store.tables import Interest, Tag
 from recgpt.words import Outcome, Stage, State
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
@@ -163,7 +163,7 @@ def _keep(
     kept = Kept(Outcome.OK)
     old = select(Tag).where(Tag.user_id == user_id, Tag.state == State.ACTIVE)
     for row in session.scalars(old):
-        row.state, row.retired_at = State.RETIRED, now()
+        row.state, row.retired_night = State.RETIRED, night.day
     gate = _Gate(night, interests)
     proposed = [(*entry, answer.request_hash) for answer in settled for entry in answer.value or ()]
     by_interest: dict[int, int] = defaultdict(int)
@@ -186,6 +186,7 @@ def _keep(
                 tag=tag,
                 rationale=rationale[:500],
                 state=State.ACTIVE,
+                since_night=night.day,
                 request_hash=request_hash,
                 run_id=run_id,
             )

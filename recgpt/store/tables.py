@@ -111,8 +111,24 @@ class Unit(Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Memory(Base):
+    """How far a user's memory has been read: what the next night starts from."""
+
+    __tablename__ = "memories"
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    read_until: Mapped[datetime]  # events before this moment are in the memory
+    full_night: Mapped[date]  # of the last full reading
+    night: Mapped[date] = mapped_column(index=True)  # of the last reading, full or not; nights only go forward
+    rules_hash: Mapped[str] = mapped_column(
+        String(71)
+    )  # of prompts, model and rules: when they change, all is read anew
+
+
 class Interest(Base):
-    """A versioned memory unit. A revision is a new row whose `supersedes_id` is the old one, retired by then."""
+    """A versioned memory unit. A revision is a new row whose `supersedes_id` is the old one, retired by then.
+
+    As of a night D a row holds if since_night <= D and not retired_night <= D, with the evidence whose `night` is <= D.
+    """
 
     __tablename__ = "interests"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -120,16 +136,19 @@ class Interest(Base):
     name: Mapped[str] = mapped_column(index=True)
     horizon: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text, default="")
-    evidence: Mapped[list[dict[str, Any]]]  # events: {timestamp, behaviour, item_id | query, number}
+    evidence: Mapped[list[dict[str, Any]]]  # events: {number, timestamp, behaviour, item_id | query, night}
     first_seen: Mapped[datetime]
     last_confirmed: Mapped[datetime]
     state: Mapped[str] = mapped_column(String(16))
     version: Mapped[int] = mapped_column(default=1)
+    operation: Mapped[str] = mapped_column(String(16))  # what made this row: add or revise
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("interests.id"))
     request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
-    retired_at: Mapped[datetime | None]
+    since_night: Mapped[date]
+    retired_night: Mapped[date | None]
+    retired_because: Mapped[str] = mapped_column(Text, default="")
 
 
 class Tag(Base):
@@ -138,12 +157,14 @@ class Tag(Base):
     user_id: Mapped[str] = mapped_column(index=True)
     interest_id: Mapped[int] = mapped_column(ForeignKey("interests.id"), index=True)
     tag: Mapped[str]
+    persona: Mapped[str] = mapped_column(default="")  # of the expert who proposed it, where experts were asked
     rationale: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[str] = mapped_column(String(16))
     request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
-    retired_at: Mapped[datetime | None]
+    since_night: Mapped[date]
+    retired_night: Mapped[date | None]
 
 
 class Rejection(Base):
@@ -186,12 +207,16 @@ class Explanation(Base):
     interest: Mapped[str]  # the interest's name, not one user's row
     item_id: Mapped[str]
     text: Mapped[str] = mapped_column(Text)
+    style: Mapped[str] = mapped_column(Text, default="")  # the style guide that the text was asked for in, if any
+    style_request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
+    served: Mapped[int] = mapped_column(default=0)  # users, of the latest night that needed it
     input_hash: Mapped[str] = mapped_column(String(71))  # of the name and the item's record: a new title, a new text
     state: Mapped[str] = mapped_column(String(16))
     request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
-    retired_at: Mapped[datetime | None]
+    since_night: Mapped[date]
+    retired_night: Mapped[date | None]
     __table_args__ = (Index("ix_explanations_pair", "interest", "item_id"),)
 
 

@@ -86,16 +86,23 @@ def upgrade() -> None:
         sa.Column("interest", sa.String(length=255), nullable=False),
         sa.Column("item_id", sa.String(length=255), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("style", sa.Text(), nullable=False),
+        sa.Column("style_request_hash", sa.String(length=71), nullable=True),
+        sa.Column("served", sa.Integer(), nullable=False),
         sa.Column("input_hash", sa.String(length=71), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("request_hash", sa.String(length=71), nullable=True),
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("created_at", tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("retired_at", tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("since_night", sa.Date(), nullable=False),
+        sa.Column("retired_night", sa.Date(), nullable=True),
         sa.ForeignKeyConstraint(
             ["request_hash"], ["requests.hash"], name=op.f("fk_explanations_request_hash_requests")
         ),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_explanations_run_id_runs")),
+        sa.ForeignKeyConstraint(
+            ["style_request_hash"], ["requests.hash"], name=op.f("fk_explanations_style_request_hash_requests")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_explanations")),
     )
     op.create_index("ix_explanations_pair", "explanations", ["interest", "item_id"], unique=False)
@@ -111,11 +118,14 @@ def upgrade() -> None:
         sa.Column("last_confirmed", tables.UtcDateTime(timezone=True), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("operation", sa.String(length=16), nullable=False),
         sa.Column("supersedes_id", sa.Integer(), nullable=True),
         sa.Column("request_hash", sa.String(length=71), nullable=True),
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("created_at", tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("retired_at", tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("since_night", sa.Date(), nullable=False),
+        sa.Column("retired_night", sa.Date(), nullable=True),
+        sa.Column("retired_because", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["request_hash"], ["requests.hash"], name=op.f("fk_interests_request_hash_requests")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_interests_run_id_runs")),
         sa.ForeignKeyConstraint(["supersedes_id"], ["interests.id"], name=op.f("fk_interests_supersedes_id_interests")),
@@ -145,6 +155,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_labels_target_id"), "labels", ["target_id"], unique=False)
     op.create_index(op.f("ix_labels_task"), "labels", ["task"], unique=False)
+    op.create_table(
+        "memories",
+        sa.Column("user_id", sa.String(length=255), nullable=False),
+        sa.Column("read_until", tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("full_night", sa.Date(), nullable=False),
+        sa.Column("night", sa.Date(), nullable=False),
+        sa.Column("rules_hash", sa.String(length=71), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_memories")),
+    )
+    op.create_index(op.f("ix_memories_night"), "memories", ["night"], unique=False)
     op.create_table(
         "rejections",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -180,12 +200,14 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=255), nullable=False),
         sa.Column("interest_id", sa.Integer(), nullable=False),
         sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.Column("persona", sa.String(length=255), nullable=False),
         sa.Column("rationale", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("request_hash", sa.String(length=71), nullable=True),
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("created_at", tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("retired_at", tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("since_night", sa.Date(), nullable=False),
+        sa.Column("retired_night", sa.Date(), nullable=True),
         sa.ForeignKeyConstraint(["interest_id"], ["interests.id"], name=op.f("fk_tags_interest_id_interests")),
         sa.ForeignKeyConstraint(["request_hash"], ["requests.hash"], name=op.f("fk_tags_request_hash_requests")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_tags_run_id_runs")),
@@ -219,12 +241,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     op.drop_table("recommendations")
     op.drop_index(op.f("ix_tags_user_id"), table_name="tags")
     op.drop_index(op.f("ix_tags_interest_id"), table_name="tags")
     op.drop_table("tags")
     op.drop_table("units")
+    op.drop_index(op.f("ix_memories_night"), table_name="memories")
+    op.drop_table("memories")
     op.drop_index(op.f("ix_rejections_stage"), table_name="rejections")
     op.drop_index(op.f("ix_rejections_key"), table_name="rejections")
     op.drop_table("rejections")
