@@ -11,7 +11,7 @@ import json
 import tomllib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -129,6 +129,41 @@ class Rendering(Section):
     title_words: int = Field(default=12, ge=3)
 
 
+MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$")]
+
+
+class Occasion(Section):
+    """An event of the region, such as Christmas or a sale; yearly if its days are given as "MM-DD"."""
+
+    name: str = Field(min_length=1)
+    begin: date | MonthDay
+    end: date | MonthDay  # inclusive
+
+    @model_validator(mode="after")
+    def days_are_days(self) -> Self:
+        if isinstance(self.begin, date) and isinstance(self.end, date):
+            if self.end < self.begin:
+                raise ValueError(f"{self.name} ends before it begins")
+        elif isinstance(self.begin, str) and isinstance(self.end, str):
+            for day in (self.begin, self.end):
+                try:
+                    date.fromisoformat(f"2024-{day}")  # a leap year
+                except ValueError:
+                    raise ValueError(f"{self.name}: there is no day {day} (month-day)") from None
+        else:
+            raise ValueError(f'{self.name}: begin and end must both be dates, or both "MM-DD" for every year')
+        return self
+
+
+class Environment(Section):
+    """What surrounds every user: the season and the region's events, as prompts are told them."""
+
+    hemisphere: Literal["north", "south"] = "north"
+    region: str = ""  # as prompts name it; only a word
+    lead_days: int = Field(default=21, ge=0)  # so long before it begins an event is spoken of
+    events: tuple[Occasion, ...] = ()
+
+
 class Interests(Section):
     strategy: Literal["grouped", "read"] = "grouped"
     min_items: int = Field(default=3, ge=1)  # distinct pieces of evidence a long-term interest needs
@@ -214,6 +249,7 @@ class Config(Section):
     engine: Engine = Engine()
     encoder: Encoder = Encoder()
     rendering: Rendering = Rendering()
+    environment: Environment = Environment()
     interests: Interests = Interests()
     tags: Tags = Tags()
     towers: Towers = Towers()
@@ -285,8 +321,11 @@ def _explain(error: Any) -> str:
 def _keys_at(parents: list[Any]) -> list[str]:
     model: Any = Config
     for name in parents:
+        if isinstance(name, int):  # an entry of a list: its keys are those of the list's kind
+            continue
         model = Behaviour if model is dict else model.model_fields[name].annotation
-        model = dict if getattr(model, "__origin__", None) is dict else model
+        origin = get_origin(model)
+        model = dict if origin is dict else get_args(model)[0] if origin is tuple else model
     return [] if model is dict else [name for name in model.model_fields if name != "folder"]
 
 

@@ -66,6 +66,12 @@ path = "packaged"                     # or the folder of a sentence-transformers
 # max_tokens = 8000                   # of a profile text
 # title_words = 12
 
+# [environment]                       # what surrounds every user; prompts are told the season and the events
+# hemisphere = "north"
+# region = ""
+# lead_days = 21                      # so long before it begins an event is spoken of
+# events = []                         # {name = "Christmas", begin = "12-24", end = "12-26"}, or dates: 2026-11-27
+
 [interests]
 strategy = "grouped"                  # code groups, the model names; "read" gives a real model the whole profile text
 # min_items = 3
