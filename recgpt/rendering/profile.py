@@ -28,7 +28,7 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.compress import Compressed, compress
 from recgpt.rendering.labels import costs_of, labels_of
 from recgpt.rendering.moments import Ints, vocabulary
-from recgpt.sources.logs import Catalogue, History
+from recgpt.sources.logs import Catalogue, History, utc64
 
 _LEAST_LINE = 4  # tokens; no line has fewer, so lines beyond the budget / 4 are not even made
 
@@ -61,6 +61,8 @@ def render(
     max_tokens: int,
     count_tokens: Callable[[str], int],
     title_words: int,
+    since: datetime | None = None,
+    first_number: int = 1,
 ) -> Profile:
     """The profile text of a user's events before `night`.
 
@@ -68,22 +70,27 @@ def render(
         names: behaviours by their index in the log (`Logs.behaviours`).
         count_tokens: the served model's own count; called on short parts, once each, and on few whole texts.
         title_words: the most words of a title.
+        since: only the events at this moment or later; lines still hold indices into the whole history.
+        first_number: of the first line, for a text that goes on where another one ended.
     """
     words = vocabulary(behaviours, names)
-    reliable = words.reliable[history.behaviours]
-    chosen = np.flatnonzero(reliable)
+    start = 0 if since is None else int(np.searchsorted(history.times, utc64(since), side="left"))
+    codes = history.behaviours[start:]
+    reliable = words.reliable[codes]
+    chosen = start + np.flatnonzero(reliable)
     head = f"<user_log>\n{_user(history.features, max_tokens, count_tokens)}\n"
     tail = "\n</user_log>"
     if len(chosen) < len(reliable):
-        tail = f"\nNot shown, as weak signs: {_tally(history.behaviours[~reliable], words.words)}{tail}"
+        tail = f"\nNot shown, as weak signs: {_tally(codes[~reliable], words.words)}{tail}"
     if not len(chosen):
         return Profile(f"{head}Nothing done on purpose is on record.{tail}", (), 0)
 
     labels = labels_of(catalogue, title_words)
     found = compress(history, chosen, words, labels, night, max(1, max_tokens // _LEAST_LINE))
+    numbers = range(first_number, first_number + len(found.labels))
     texts = [
         f"[{number}] {when[0] if len(when) == 1 else ''.join(when)} | {label}"
-        for number, when, label in zip(range(1, len(found.labels) + 1), found.whens, found.labels, strict=True)
+        for number, when, label in zip(numbers, found.whens, found.labels, strict=True)
     ]
 
     def text_of(lines: int) -> str:
@@ -99,10 +106,10 @@ def render(
     else:
         parts = [
             (f"[{number}] ", *when, f" | {label}")
-            for number, when, label in zip(range(1, len(texts) + 1), found.whens, found.labels, strict=True)
+            for number, when, label in zip(numbers, found.whens, found.labels, strict=True)
         ]
         shown, text = fit(text_of, parts, max_tokens, costs_of(count_tokens))
-    lines = tuple(map(Line, range(1, shown + 1), texts, found.items, found.queries, found.events))
+    lines = tuple(map(Line, numbers[:shown], texts, found.items, found.queries, found.events))
     return Profile(text, lines, len(_left(found, shown)))
 
 

@@ -54,6 +54,8 @@ def rendered(
     features: dict[str, str] | None = None,
     max_tokens: int = 8000,
     count_tokens: object = quarter,
+    since: datetime | None = None,
+    first_number: int = 1,
 ) -> Profile:
     user = events if isinstance(events, History) else history(events, features)
     return render(
@@ -65,6 +67,8 @@ def rendered(
         max_tokens=max_tokens,
         count_tokens=count_tokens,  # type: ignore[arg-type]
         title_words=12,
+        since=since,
+        first_number=first_number,
     )
 
 
@@ -318,6 +322,29 @@ def test_a_user_of_50_000_events() -> None:
     assert 7600 < quarter(profile.text) <= 8000
     reliable = int(np.isin(user.behaviours, [NAMES.index(name) for name in NAMES[:6]]).sum())
     assert sum(len(line.events) for line in profile.lines) + profile.left_out == reliable
+
+
+def test_a_slice_in_time_goes_on_with_the_numbers_and_points_into_the_whole_history() -> None:
+    events: list[Event] = [
+        ("2026-09-01T08:00:00", "purchase", 0),
+        ("2026-09-02T08:00:00", "click", 5),
+        ("2026-10-20T00:00:00", "view", 0),
+        ("2026-10-21T08:00:00", "click", 5),
+        ("2026-10-22T08:00:00", "purchase", 4),
+    ]
+    user, since = history(events), datetime(2026, 10, 20, tzinfo=UTC)
+    profile = rendered(user, since=since, first_number=8)
+    assert profile.text == (
+        "<user_log>\nUser: nothing is known beside the log\n"
+        "[8] 2026-10-22 (bought) | Lamps by Lumo\n"
+        "[9] 2026-10-20 (viewed) | Bath thermometer, Acme - Baby care\n"
+        "Not shown, as weak signs: clicked x1\n</user_log>"
+    )
+    assert [(line.number, line.events) for line in profile.lines] == [(8, (4,)), (9, (2,))]
+    assert rendered(user, since=datetime(1970, 1, 1, tzinfo=UTC)) == rendered(user)
+    assert rendered(user, since=NIGHT).lines == ()
+    with pytest.raises(ValueError, match="time zone"):
+        rendered(user, since=datetime(2026, 10, 20))
 
 
 def test_the_same_text_in_any_process_whatever_was_rendered_before() -> None:
