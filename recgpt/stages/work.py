@@ -1,6 +1,8 @@
 """Working through a stage: select -> ask -> gate -> keep, one unit at a time, many units at once.
 
 A unit (a user, an interest and an item, a target) is a few questions to the model and a way to keep what came of them.
+Its first questions are asked together; where later ones are made of the answers (a planner's personas, a style guide),
+`then` gives the next round, until it gives none.
 Its input hash covers everything it was made of, so a unit that ended `ok` or `invalid` with the same hash is never
 touched again, and a killed run goes on where it stopped: answers are in the ledger before a unit is committed, and a
 unit is committed together with its rows or not at all. One unit's fault is stored with its reason; an EngineError,
@@ -17,12 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
-from recgpt.errors import StoreError
 from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import Rejection, Unit, now
 from recgpt.words import Outcome, Stage
@@ -72,6 +72,8 @@ class Kept:
 
 # Adds a unit's rows to the session, in the run of that id.
 Keep = Callable[[Session, Sequence[Settled], int], Kept]
+# The questions that follow from all that is settled so far, in the order in which it was asked; none: ask no more.
+Then = Callable[[Sequence[Settled]], Sequence[Question]]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Work:
     input_hash: str
     questions: tuple[Question, ...]
     keep: Keep
+    then: Then | None = None
 
 
 @dataclass
@@ -116,10 +119,14 @@ def digest(*parts: Any) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def work(key: str, questions: Sequence[Question], keep: Keep, *made_of: Any) -> Work:
-    """A unit whose input hash covers its requests and whatever else its rows are made of."""
+def work(key: str, questions: Sequence[Question], keep: Keep, *made_of: Any, then: Then | None = None) -> Work:
+    """A unit whose input hash covers its requests and whatever else its rows are made of.
+
+    Requests of later rounds aren't known yet: `made_of` must hold what they are made of besides the answers (versions
+    of their prompts, sampling).
+    """
     hashes = [[request.hash for request in question.attempts] for question in questions]
-    return Work(key, digest(hashes, *made_of), tuple(questions), keep)
+    return Work(key, digest(hashes, *made_of), tuple(questions), keep, then)
 
 
 async def work_through(
@@ -137,8 +144,7 @@ async def work_through(
     async def worker() -> None:
         # The iterator is shared: each worker takes the next undone unit, so a slow one holds up nobody.
         for unit in source:
-            settled = await asyncio.gather(*(settle(model, question) for question in unit.questions))
-            keeper.add(unit, settled)
+            keeper.add(unit, await ask(model, unit))
             await asyncio.sleep(0)
 
     # More workers than requests may be in flight: while some wait for the ledger, the server stays busy.
@@ -151,6 +157,18 @@ async def work_through(
         await asyncio.gather(*tasks, return_exceptions=True)
         keeper.commit()
     return tally
+
+
+async def ask(model: LanguageModel, unit: Work) -> list[Settled]:
+    """Ask a unit's questions, round after round. No round follows one in which the model gave no answer."""
+    settled: list[Settled] = []
+    questions: Sequence[Question] = unit.questions
+    while questions:
+        settled += await asyncio.gather(*(settle(model, question) for question in questions))
+        if unit.then is None or any(one.unavailable for one in settled):
+            break
+        questions = unit.then(settled)
+    return settled
 
 
 async def settle(model: LanguageModel, question: Question) -> Settled:
@@ -186,7 +204,7 @@ def read_json(reply: Reply) -> Any:
 
 
 def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]) -> Tally:
-    """What `work_through` would ask, without asking: first attempts only, since later ones depend on answers."""
+    """What `work_through` would ask, without asking: first attempts of first rounds; the rest depends on answers."""
     tally = Tally()
     source = _undone(night, stage, units, tally)
     while batch := list(itertools.islice(source, LOOK_UP)):
@@ -235,29 +253,23 @@ class _Keeper:
             return
         outcomes: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        try:
-            with Session(self.night.store) as session:
-                for unit, settled in batch:
-                    kept = self._keep(session, unit, settled)
-                    outcomes[kept.outcome] += 1
-                    refused.update(refusal.gate for refusal, _ in kept.refusals)
-                    session.merge(
-                        Unit(
-                            stage=self.stage,
-                            key=unit.key,
-                            input_hash=unit.input_hash,
-                            outcome=kept.outcome,
-                            reason=kept.reason,
-                            run_id=self.run_id,
-                            at=now(),
-                        )
+        with Session(self.night.store) as session:
+            for unit, settled in batch:
+                kept = self._keep(session, unit, settled)
+                outcomes[kept.outcome] += 1
+                refused.update(refusal.gate for refusal, _ in kept.refusals)
+                session.merge(
+                    Unit(
+                        stage=self.stage,
+                        key=unit.key,
+                        input_hash=unit.input_hash,
+                        outcome=kept.outcome,
+                        reason=kept.reason,
+                        run_id=self.run_id,
+                        at=now(),
                     )
-                session.commit()
-        except OperationalError as error:
-            raise StoreError(
-                f"the store took no more rows ({error.orig}): check the disk and other writers, then run the same "
-                "command again; answers already in the ledger are replayed"
-            ) from error
+                )
+            session.commit()
         self.tally.outcomes.update(outcomes)
         self.tally.refused.update(refused)
         done = sum(self.tally.outcomes.values())
