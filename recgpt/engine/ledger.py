@@ -11,14 +11,12 @@ is done together in the next, so that durability costs one commit for many answe
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Insert, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
 from recgpt.engine.requests import PromptLike, Reply, Request
 from recgpt.errors import StoreError
@@ -60,38 +58,32 @@ class Ledger:
         """The answers there are, by request hash."""
         asked = {request.hash: request for request in requests}
         found: dict[str, Reply] = {}
-        try:
-            with self._store.connect() as connection:
-                for hashes in _chunks(list(asked)):
-                    for row in connection.execute(_LOOKUP.where(Answer.request_hash.in_(hashes))):
-                        found[row.request_hash] = Reply(
-                            request=asked[row.request_hash],
-                            outcome=Outcome.OK,
-                            content=row.content,
-                            finish_reason=row.finish_reason,
-                            logprobs=None if row.logprobs is None else json.loads(row.logprobs),
-                            tokens_in=row.tokens_in,
-                            tokens_out=row.tokens_out,
-                            tokens_cached=row.tokens_cached,
-                            seconds=row.seconds,
-                            attempts=row.attempts,
-                            replayed=True,
-                        )
-        except DBAPIError as error:
-            raise _store_error(error) from error
+        with self._store.connect() as connection:
+            for hashes in _chunks(list(asked)):
+                for row in connection.execute(_LOOKUP.where(Answer.request_hash.in_(hashes))):
+                    found[row.request_hash] = Reply(
+                        request=asked[row.request_hash],
+                        outcome=Outcome.OK,
+                        content=row.content,
+                        finish_reason=row.finish_reason,
+                        logprobs=None if row.logprobs is None else json.loads(row.logprobs),
+                        tokens_in=row.tokens_in,
+                        tokens_out=row.tokens_out,
+                        tokens_cached=row.tokens_cached,
+                        seconds=row.seconds,
+                        attempts=row.attempts,
+                        replayed=True,
+                    )
         return found
 
     def known(self, hashes: Sequence[str]) -> int:
         """How many of these requests have an answer."""
         counting = select(func.count()).select_from(Answer)
-        try:
-            with self._store.connect() as connection:
-                return sum(
-                    connection.execute(counting.where(Answer.request_hash.in_(chunk))).scalar_one()
-                    for chunk in _chunks(sorted(set(hashes)))
-                )
-        except DBAPIError as error:
-            raise _store_error(error) from error
+        with self._store.connect() as connection:
+            return sum(
+                connection.execute(counting.where(Answer.request_hash.in_(chunk))).scalar_one()
+                for chunk in _chunks(sorted(set(hashes)))
+            )
 
     def store(self, replies: Sequence[Reply]) -> None:
         """Write the answers among these replies in one transaction.
@@ -103,17 +95,14 @@ class Ledger:
         if not fresh:
             return
         moment, prompts = now(), list(self._prompts.values())
-        try:
-            with self._store.begin() as connection:
-                if prompts:
-                    connection.execute(
-                        self._inserts[PromptVersion],
-                        [{"version": p.version, "task": p.task, "text": p.text, "created_at": moment} for p in prompts],
-                    )
-                connection.execute(self._inserts[RequestRow], [_request_row(reply, moment) for reply in fresh])
-                connection.execute(self._inserts[Answer], [_answer_row(reply, self._run_id, moment) for reply in fresh])
-        except DBAPIError as error:
-            raise _store_error(error) from error
+        with self._store.begin() as connection:
+            if prompts:
+                connection.execute(
+                    self._inserts[PromptVersion],
+                    [{"version": p.version, "task": p.task, "text": p.text, "created_at": moment} for p in prompts],
+                )
+            connection.execute(self._inserts[RequestRow], [_request_row(reply, moment) for reply in fresh])
+            connection.execute(self._inserts[Answer], [_answer_row(reply, self._run_id, moment) for reply in fresh])
         for prompt in prompts:
             self._known_prompts.add(prompt.version)
             self._prompts.pop(prompt.version, None)
@@ -230,20 +219,3 @@ def _insert_if_new(store: Engine, table: type[Base]) -> Insert:
 
 def _chunks(hashes: list[str]) -> Iterable[list[str]]:
     return (hashes[start : start + CHUNK] for start in range(0, len(hashes), CHUNK))
-
-
-def _store_error(error: DBAPIError) -> StoreError:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF  # the extended codes keep the primary one in their low byte
-    if primary == sqlite3.SQLITE_FULL:
-        remedy = "the disk is full: make room"
-    elif primary == sqlite3.SQLITE_BUSY:
-        remedy = "another process holds it locked: end that process"
-    elif primary == sqlite3.SQLITE_READONLY:
-        remedy = "it may not be written: give this user the right"
-    else:
-        remedy = "look to the database"
-    return StoreError(
-        f"the store can't be used ({error.orig}); {remedy}, then run the same command again (every answer kept so far "
-        "is replayed)"
-    )

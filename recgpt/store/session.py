@@ -10,13 +10,14 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from recgpt.config import Config
 from recgpt.errors import ConfigError, StoreError
+from recgpt.store import faults
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -36,19 +37,20 @@ def open_store(config: Config, *, migrate: bool = True) -> Engine:
         file = Path(config.folder, url.database)
         file.parent.mkdir(parents=True, exist_ok=True)
         url = url.set(database=str(file))
+    engine = connect(url)
+    here, newest = revisions(engine)
+    if here != newest and migrate:
+        _known(engine, here)
+        _upgrade(engine)
+    return engine
+
+
+def connect(url: URL) -> Engine:
+    """An engine with our settings for SQLite, whose faults are `StoreError`s (see `faults`). Opens nothing yet."""
     engine = create_engine(url)
+    faults.translate(engine)
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _sqlite_pragmas)
-    try:
-        here, newest = revisions(engine)
-        if here != newest and migrate:
-            _known(engine, here)
-            _upgrade(engine)
-    except OperationalError as error:
-        shown = url.render_as_string(hide_password=True)
-        raise StoreError(
-            f"the store {shown} can't be opened ({error.orig}); check store.url, the disk and its rights"
-        ) from None
     return engine
 
 

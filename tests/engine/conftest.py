@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_server import FakeServer
 from sqlalchemy import Engine as Store
-from sqlalchemy import event
+from sqlalchemy import make_url
 
 from recgpt.config import Config, Engine
 from recgpt.store import session
@@ -53,10 +53,7 @@ def make_config(tmp_path: Path, fake_server: FakeServer) -> Callable[..., Config
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    from sqlalchemy import create_engine
-
-    engine = create_engine(f"sqlite:///{tmp_path}/store.sqlite")
-    event.listen(engine, "connect", session._sqlite_pragmas)
+    engine = session.connect(make_url(f"sqlite:///{tmp_path}/store.sqlite"))
     Base.metadata.create_all(engine)
     yield engine
     engine.dispose()

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine as Store
-from sqlalchemy import create_engine, event, select
+from sqlalchemy import event, make_url, select
 from sqlalchemy.orm import Session
 
 from recgpt.engine.ledger import Ledger
 from recgpt.engine.requests import Reply, Request, resolve
 from recgpt.errors import StoreError
+from recgpt.store import session as opening
 from recgpt.store.tables import Answer, PromptVersion
 from recgpt.store.tables import Request as RequestRow
 from recgpt.words import Outcome
@@ -80,7 +81,7 @@ def test_more_hashes_than_one_query_takes_are_counted_once_each(store: Store) ->
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_there(store: Store, tmp_path: Path) -> None:
     Ledger(store).store([answered("a")])
-    small = create_engine(f"sqlite:///{tmp_path}/store.sqlite")
+    small = opening.connect(make_url(f"sqlite:///{tmp_path}/store.sqlite"))
 
     @event.listens_for(small, "connect")
     def no_growth(connection: sqlite3.Connection, _: Any) -> None:
@@ -93,8 +94,9 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_there(store: Store, tmp_pa
         assert len(session.scalars(select(Answer)).all()) == 1
 
 
-def test_a_locked_file_stops_the_run(store: Store, tmp_path: Path) -> None:
-    impatient = create_engine(f"sqlite:///{tmp_path}/store.sqlite", connect_args={"timeout": 0.1})
+def test_a_locked_file_stops_the_run(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "BUSY_TIMEOUT_MS", 100)
+    impatient = opening.connect(make_url(f"sqlite:///{tmp_path}/store.sqlite"))
     other = sqlite3.connect(tmp_path / "store.sqlite")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="another process holds it locked"):
