@@ -11,6 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from fake_server import FakeServer
+from project import asked, project, shop
+
+__all__ = ["asked", "project", "shop"]
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A small demo shop with a scripted model behind real HTTP, so that whole nights can be run and asserted."""
+"""A small demo shop with a scripted model behind real HTTP, so that whole nights can be run and asserted.
+
+Any test may take the fixtures `project` (a folder of its own, a server, a run) and `asked`.
+"""
 
 import shutil
 from collections.abc import Callable
