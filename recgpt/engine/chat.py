@@ -35,6 +35,7 @@ CONNECT_TIMEOUT_S = 10.0
 # Under the 5 s after which uvicorn, and so vLLM, closes an idle connection: ours goes first, and no request is lost.
 KEEP_ALIVE_S = 4.0
 REASON_LIMIT = 300  # characters of a server's message that are kept
+COUNT_LIMIT = 2**31 - 1  # tokens; what an integer column holds
 
 
 class PassingError(Exception):
@@ -129,8 +130,13 @@ class ServerChat(BaseChatModel):
                 if response.content_type != "application/json":
                     raise PassingError(f"the answer is {response.content_type}, not JSON")
                 return raw
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError):
+            raise EngineError(f"{self.base_url!r} is not the URL of a server: correct engine.base_url") from None
         except aiohttp.ClientConnectorError as error:
             raise UnreachableError(f"no connection ({error.strerror or error.os_error})") from None
+        except aiohttp.ConnectionTimeoutError:
+            within = min(CONNECT_TIMEOUT_S, self.timeout_s)
+            raise UnreachableError(f"no connection within {within:g} s") from None
         except TimeoutError:
             raise PassingError(f"no answer within {self.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -167,7 +173,7 @@ class ServerChat(BaseChatModel):
             details = usage.get("prompt_tokens_details") or {}
             completion = Completion(
                 content=_storable(choice["message"]["content"] or ""),
-                finish_reason=str(choice.get("finish_reason") or ""),
+                finish_reason=_storable(str(choice.get("finish_reason") or "")),
                 logprobs=logprobs.get("content") if logprobs else None,
                 tokens_in=_count(usage.get("prompt_tokens")),
                 tokens_out=_count(usage.get("completion_tokens")),
@@ -178,7 +184,7 @@ class ServerChat(BaseChatModel):
         except (KeyError, IndexError, TypeError, AttributeError):
             raise PassingError("the answer is JSON but not a chat completion") from None
         if by != self.model:
-            raise PassingError(f"answered by model {by!r}, not {self.model!r}")
+            raise PassingError(f"answered by model {repr(by)[:REASON_LIMIT]}, not {self.model!r}")
         return completion
 
     async def _agenerate(
@@ -257,7 +263,8 @@ def _storable(text: str) -> str:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    """A number of tokens, unless it is none: a server may say what it likes, and sums and columns must bear it."""
+    return value if type(value) is int and 0 <= value <= COUNT_LIMIT else None
 
 
 def _message(raw: bytes) -> str:
@@ -265,9 +272,9 @@ def _message(raw: bytes) -> str:
     try:
         error = json.loads(raw)["error"]
         text = error["message"] if isinstance(error, dict) else str(error)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         text = raw.decode("utf-8", "replace")
-    return " ".join(str(text).split())[:REASON_LIMIT]
+    return _storable(" ".join(str(text).split())[:REASON_LIMIT])
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

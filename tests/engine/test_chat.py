@@ -1,12 +1,15 @@
 """The chat model against a server that misbehaves in every way we know of, over real HTTP."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, TypeVar
 
+import fake_server as fake_server_module
 import pytest
 from fake_server import Answer, FakeServer, Fault, status
 from langchain_core.messages import HumanMessage
@@ -21,7 +24,8 @@ BODY = json.dumps({"model": "fake-model", "messages": [{"role": "user", "content
 
 def using(server: FakeServer, work: Callable[[ServerChat], Awaitable[T]], **options: Any) -> T:
     async def run() -> T:
-        chat = ServerChat(base_url=server.base_url, **{"model": "fake-model", "timeout_s": 5.0, **options})
+        settings = {"base_url": server.base_url, "model": "fake-model", "timeout_s": 5.0, **options}
+        chat = ServerChat(**settings)
         try:
             return await work(chat)
         finally:
@@ -53,18 +57,24 @@ def test_an_answer_comes_with_its_tokens_and_probabilities(fake_server: FakeServ
         (Fault("close"), PassingError, "connection broke"),
         (Fault("half"), PassingError, "connection broke"),
         (Fault("stall", seconds=30), PassingError, "no answer within 0.3 s"),
+        (Fault("trickle", seconds=0.05), PassingError, "no answer within 0.3 s"),
         (Fault("garbage"), PassingError, "not JSON"),
+        (Fault("nothing"), PassingError, "not JSON"),
+        (Fault("utf8"), PassingError, "not JSON"),
+        (Fault("deep"), PassingError, "not JSON"),
+        (Fault("zip"), PassingError, "connection broke"),
         (Fault("html"), PassingError, "text/html, not JSON"),
         (Fault("no_choices"), PassingError, "not a chat completion"),
         (Fault("model"), PassingError, "answered by model 'another-model', not 'fake-model'"),
         (Fault("huge"), RefusedError, "over the limit"),
+        (Fault("endless"), RefusedError, "over the limit"),
         (status(400, "maximum context length is 4096"), RefusedError, "maximum context length is 4096"),
         (status(413), RefusedError, "413"),
         (status(422), RefusedError, "422"),
         (status(401, "bad key"), EngineError, "engine.api_key_env"),
         (status(403), EngineError, "engine.api_key_env"),
         (status(404, "no such model"), EngineError, "engine.model"),
-        (status(302), EngineError, "not an OpenAI-compatible API"),
+        (Fault("status", 302, location="/v1/elsewhere"), EngineError, "not an OpenAI-compatible API"),
         (status(405), EngineError, "engine.base_url"),
     ],
 )
@@ -73,7 +83,7 @@ def test_every_fault_has_its_kind_and_says_what_it_was(
 ) -> None:
     fake_server.answer = lambda body: fault
     with pytest.raises(error, match=words.replace(".", r"\.")):
-        complete(fake_server, timeout_s=0.3 if fault.kind == "stall" else 5.0)
+        complete(fake_server, timeout_s=0.3 if fault.kind in ("stall", "trickle") else 5.0)
     assert len(fake_server.requests) == 1
 
 
@@ -92,6 +102,52 @@ def test_retry_after_is_read_in_both_its_forms(fake_server: FakeServer, header: 
     with pytest.raises(PassingError) as caught:
         complete(fake_server)
     assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds, abs=60))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8000/v1", "ftp://host/v1", "http://", "http://host:99999/v1", f"http://{'x' * 70}.com/v1"],
+)
+def test_an_address_that_is_none_is_said_at_once(fake_server: FakeServer, url: str) -> None:
+    with pytest.raises(EngineError, match=r"is not the URL of a server: correct engine\.base_url"):
+        complete(fake_server, base_url=url)
+
+
+def test_a_host_that_takes_no_connection_is_unreachable(
+    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recgpt.engine.chat.CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(3):  # nobody accepts, so the queue is full, and the next one is left waiting
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        with pytest.raises(UnreachableError, match=r"no connection within 0\.2 s"):
+            complete(fake_server, base_url=f"http://127.0.0.1:{full.getsockname()[1]}/v1")
+
+
+def test_an_error_nested_as_deep_as_no_parser_goes_is_an_error(fake_server: FakeServer) -> None:
+    fake_server.answer = lambda body: status(500, "\0 and \ud800" + "[" * 100)
+    with pytest.raises(PassingError) as caught:
+        complete(fake_server)
+    assert str(caught.value).startswith("the server said 500: \ufffd and ?[[[")
+    fake_server.answer = lambda body: Fault("deep", status=500)
+    with pytest.raises(PassingError, match=r"the server said 500: \[\[\["):
+        complete(fake_server)
+
+
+@pytest.mark.parametrize("said", [-1, True, 5.5, "7", 10**30, None])
+def test_a_count_of_tokens_that_is_none_is_unknown(
+    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch, said: Any
+) -> None:
+    usual = fake_server_module.completion
+    monkeypatch.setattr(
+        fake_server_module,
+        "completion",
+        lambda body, answer: {**usual(body, answer), "usage": {"prompt_tokens": said, "completion_tokens": 3}},
+    )
+    done = complete(fake_server)
+    assert (done.tokens_in, done.tokens_out) == (None, 3)
 
 
 def test_nobody_listening_is_told_apart(fake_server: FakeServer) -> None:

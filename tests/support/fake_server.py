@@ -25,15 +25,26 @@ class Fault:
     """What the server does instead of answering.
 
     kind: "status" (the status and text below), "close" (hang up without a word), "half" (stop in the middle of the
-    body), "stall" (answer after `seconds`), "garbage" (200 whose body is no JSON), "html" (200 with a web page),
-    "model" (an answer by another model), "huge" (an answer of 10 MB), "no_choices" (JSON without an answer in it).
+    body), "stall" (answer after `seconds`), "trickle" (a byte of the answer every `seconds`), "model" (an answer by
+    another model), "huge" (an answer of 10 MB, whose length is said), "endless" (one that never ends, of unsaid
+    length), "no_choices" (JSON without an answer in it), "html" (200 with a web page), "zip" (200 whose body is not
+    compressed as its header says), or one of `BODIES`, with the status below.
     """
 
     kind: str
-    status: int = 500
+    status: int = 200
     message: str = "scripted fault"
     retry_after: str | None = None
+    location: str | None = None  # of a redirect
     seconds: float = 0.0
+
+
+BODIES = {  # sent as JSON
+    "garbage": b'{"choices": [{"mess',
+    "nothing": b"",
+    "utf8": b'{"choices": [{"message": {"content": "caf\xe9"}}]}',
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+}
 
 
 def status(code: int, message: str = "scripted fault", retry_after: str | None = None) -> Fault:
@@ -158,6 +169,7 @@ class _Connection(asyncio.Protocol):
         match fault.kind:
             case "status":
                 extra = "" if fault.retry_after is None else f"Retry-After: {fault.retry_after}\r\n"
+                extra += "" if fault.location is None else f"Location: {fault.location}\r\n"
                 self.error(fault.status, fault.message, extra)
             case "close":
                 self.transport.close()
@@ -167,18 +179,36 @@ class _Connection(asyncio.Protocol):
                 self.transport.close()
             case "stall":
                 self.server._loop.call_later(fault.seconds, self.send, 200, completion(body, usual))
-            case "garbage":
-                self.raw(200, b'{"choices": [{"mess')
+            case "trickle":
+                raw = json.dumps(completion(body, usual)).encode()
+                self.raw(200, raw, cut=0)
+                self.drip(raw, fault.seconds)
             case "html":
                 self.raw(200, b"<html>Bad gateway</html>", kind="text/html")
+            case "zip":
+                self.raw(200, b'{"choices": []}', "Content-Encoding: gzip\r\n")
             case "model":
                 self.send(200, {**completion(body, usual), "model": "another-model"})
             case "huge":
                 self.send(200, completion(body, Answer("x" * 10_000_000)))
+            case "endless":
+                self.transport.write(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+                self.flood()
             case "no_choices":
                 self.send(200, {**completion(body, usual), "choices": []})
             case _:
-                raise ValueError(f"no fault {fault.kind}")
+                self.raw(fault.status, BODIES[fault.kind])
+
+    def drip(self, raw: bytes, seconds: float) -> None:
+        if raw and not self.transport.is_closing():
+            self.transport.write(raw[:1])
+            self.server._loop.call_later(seconds, self.drip, raw[1:], seconds)
+
+    def flood(self) -> None:
+        if not self.transport.is_closing():
+            if self.transport.get_write_buffer_size() < 1_000_000:
+                self.transport.write(b" " * 1_000_000)
+            self.server._loop.call_later(0.001, self.flood)
 
     def error(self, code: int, message: str, extra: str = "") -> None:
         self.send(code, {"error": {"message": message, "code": code}}, extra)
