@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 WORDS: Final = {"yes": True, "no": False}
+ROUNDING: Final = 1e-3  # a server's probability of 1 may come with a logarithm a little above 0
 _VALUE: Final = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)"'
 
 
@@ -53,6 +54,7 @@ def read_verdict(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thr
         raise NoVerdict(f'"verdict" must be yes or no, not {word[:80]!r}')
     if logprobs is None:
         return Verdict(WORDS[word], None, None)
+    _check(logprobs)
     entry, before = next(_tokens_of(logprobs, "verdict"))
     p_yes = _share_of_yes(entry, before)
     return Verdict(p_yes >= threshold, p_yes, threshold)
@@ -67,6 +69,7 @@ def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thresh
     _value(content, "answer")
     if logprobs is None:
         raise NoVerdict("the engine gives no token probabilities, and this form of judging is made of them")
+    _check(logprobs)
     values = [float(entry["logprob"]) for entry, _ in _tokens_of(logprobs, "answer")]
     score = math.exp(sum(values) / len(values))
     return Verdict(score >= threshold, score, threshold)
@@ -75,12 +78,23 @@ def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thresh
 def _value(content: str, name: str) -> str:
     try:
         answer = json.loads(content)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise NoVerdict(f"not JSON: {content[:80]!r}") from None
     value = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(value, str) or not value:
         raise NoVerdict(f'no "{name}" in {content[:80]!r}')
     return value
+
+
+def _check(logprobs: Sequence[Mapping[str, Any]]) -> None:
+    """They come from outside: whatever a server sends in their place is no verdict, and no number."""
+    try:
+        every = [one for entry in logprobs for one in (entry, *(entry.get("top_logprobs") or ()))]
+        sound = all(isinstance(one["token"], str) and float(one["logprob"]) <= ROUNDING for one in every)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise NoVerdict("the token probabilities are not lists of tokens with the logarithm of a probability each")
 
 
 def _tokens_of(logprobs: Sequence[Mapping[str, Any]], name: str) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -90,7 +90,9 @@ def _key(config: Config) -> str | None:
     variable = config.engine.api_key_env
     if not variable:
         return None
-    try:
-        return os.environ[variable]
-    except KeyError:
-        raise ConfigError(f"engine.api_key_env names {variable}, which is not set: export {variable}=...") from None
+    key = os.environ.get(variable, "").strip()  # a key out of a file brings the file's last newline
+    if not key:
+        raise ConfigError(f"engine.api_key_env names {variable}, which is not set: export {variable}=...")
+    if not key.isprintable():  # or half of a header would be ours to lose
+        raise ConfigError(f"{variable}, which engine.api_key_env names, holds what no key does: export it again")
+    return key

@@ -14,11 +14,11 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
@@ -63,14 +63,16 @@ class Settled:
 
 @dataclass
 class Kept:
-    """How a unit ended, and what its gates refused (each with the request's hash)."""
+    """How a unit ended, what its gates refused (each with the request's hash), and what else is to be counted."""
 
     outcome: Outcome
     reason: str = ""
     refusals: list[tuple[Refused, str | None]] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
 
 
-# Adds a unit's rows to the session, in the run of that id.
+# Adds a unit's rows to the session, in the run of that id. What it reads there are earlier batches' rows: units are
+# written together, so none may depend on another's, and one that must see its own rows has to flush.
 Keep = Callable[[Session, Sequence[Settled], int], Kept]
 # The questions that follow from all that is settled so far, in the order in which it was asked; none: ask no more.
 Then = Callable[[Sequence[Settled]], Sequence[Question]]
@@ -95,6 +97,7 @@ class Tally:
     untouched: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)  # by gate
+    notes: Counter[str] = field(default_factory=Counter)  # what a stage counts besides
     to_ask: int = 0  # dry run: requests that the ledger does not hold
     replays: int = 0  # dry run: requests that it does
 
@@ -110,6 +113,7 @@ class Tally:
             **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
             "coverage": self.coverage,
             "refused": dict(sorted(self.refused.items())),
+            "notes": dict(sorted(self.notes.items())),
         }
 
 
@@ -196,11 +200,15 @@ def _stored(reply: Reply | None) -> str | None:
 
 
 def read_json(reply: Reply) -> Any:
-    """The answer as JSON. Raises Refused("json") where it isn't, for example because it was cut at max_tokens."""
+    """The answer as JSON. Raises Refused("json") where it isn't, for example because it was cut at max_tokens, and where
+    it spells out what no database takes as text: NUL, or half a surrogate pair."""
     try:
-        return json.loads(reply.content)
-    except ValueError as error:
+        answer = json.loads(reply.content)
+        if "\\u" in reply.content and "\\u0000" in json.dumps(answer, ensure_ascii=False).encode().decode():
+            raise ValueError("a NUL in the text")
+    except (ValueError, RecursionError) as error:
         raise Refused("json", reply.content, str(error)) from None
+    return answer
 
 
 def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]) -> Tally:
@@ -219,20 +227,24 @@ def _undone(night: Night, stage: Stage, units: Iterable[Work], tally: Tally) -> 
     iterator = iter(units)
     while batch := list(itertools.islice(iterator, LOOK_UP)):
         with Session(night.store) as session:
-            rows = session.execute(
-                select(Unit.key, Unit.input_hash, Unit.outcome).where(
-                    Unit.stage == stage, Unit.key.in_([unit.key for unit in batch])
-                )
-            ).all()
-        ended = {key: (input_hash, outcome) for key, input_hash, outcome in rows}
+            done = ended(session, stage, {unit.key: unit.input_hash for unit in batch})
         for unit in batch:
             tally.units += 1
-            input_hash, outcome = ended.get(unit.key, ("", Outcome.UNAVAILABLE))
-            if input_hash == unit.input_hash and outcome != Outcome.UNAVAILABLE:
+            if unit.key in done:
                 tally.untouched += 1
-                tally.outcomes[outcome] += 1
+                tally.outcomes[done[unit.key]] += 1
             else:
                 yield unit
+
+
+def ended(session: Session, stage: Stage, hashes: Mapping[str, str]) -> dict[str, str]:
+    """The outcomes, by key, of the units that are done with these input hashes."""
+    query = select(Unit.key, Unit.input_hash, Unit.outcome).where(Unit.stage == stage, Unit.key.in_(hashes))
+    return {
+        key: outcome
+        for key, input_hash, outcome in session.execute(query)
+        if input_hash == hashes[key] and outcome != Outcome.UNAVAILABLE
+    }
 
 
 class _Keeper:
@@ -251,27 +263,25 @@ class _Keeper:
         batch, self.finished = self.finished, []
         if not batch:
             return
-        outcomes: Counter[str] = Counter()
-        refused: Counter[str] = Counter()
-        with Session(self.night.store) as session:
+        units: list[dict[str, Any]] = []
+        rejections: list[dict[str, Any]] = []
+        notes: Counter[str] = Counter()
+        # Rows are written together at the end: a write for each unit took more time than all the rest of a stage.
+        with Session(self.night.store, autoflush=False, expire_on_commit=False) as session:
             for unit, settled in batch:
                 kept = self._keep(session, unit, settled)
-                outcomes[kept.outcome] += 1
-                refused.update(refusal.gate for refusal, _ in kept.refusals)
-                session.merge(
-                    Unit(
-                        stage=self.stage,
-                        key=unit.key,
-                        input_hash=unit.input_hash,
-                        outcome=kept.outcome,
-                        reason=kept.reason,
-                        run_id=self.run_id,
-                        at=now(),
-                    )
-                )
+                units.append(self._unit_row(unit, kept))
+                rejections += [self._rejection_row(unit, *refusal) for refusal in kept.refusals]
+                notes.update(kept.notes)
+            keys = [unit.key for unit, _ in batch]
+            session.execute(delete(Unit).where(Unit.stage == self.stage, Unit.key.in_(keys)))
+            session.execute(insert(Unit), units)
+            if rejections:
+                session.execute(insert(Rejection), rejections)
             session.commit()
-        self.tally.outcomes.update(outcomes)
-        self.tally.refused.update(refused)
+        self.tally.outcomes.update(row["outcome"] for row in units)
+        self.tally.refused.update(row["gate"] for row in rejections)
+        self.tally.notes.update(notes)
         done = sum(self.tally.outcomes.values())
         self.night.progress(Progress(self.stage, done, self.total))
 
@@ -281,16 +291,26 @@ class _Keeper:
             return Kept(Outcome.UNAVAILABLE, missing)
         kept = unit.keep(session, settled, self.run_id)
         kept.refusals[:0] = [refusal for one in settled for refusal in one.refusals]
-        for refused, request_hash in kept.refusals:
-            session.add(
-                Rejection(
-                    stage=self.stage,
-                    key=unit.key,
-                    gate=refused.gate,
-                    text=refused.text[:2000],
-                    detail=refused.detail[:2000],
-                    request_hash=request_hash,
-                    run_id=self.run_id,
-                )
-            )
         return kept
+
+    def _unit_row(self, unit: Work, kept: Kept) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "key": unit.key,
+            "input_hash": unit.input_hash,
+            "outcome": kept.outcome,
+            "reason": kept.reason,
+            "run_id": self.run_id,
+            "at": now(),
+        }
+
+    def _rejection_row(self, unit: Work, refused: Refused, request_hash: str | None) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "key": unit.key,
+            "gate": refused.gate,
+            "text": refused.text[:2000],
+            "detail": refused.detail[:2000],
+            "request_hash": request_hash,
+            "run_id": self.run_id,
+        }

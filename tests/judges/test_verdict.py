@@ -77,6 +77,29 @@ def test_probabilities_that_do_not_hold_the_verdict_are_refused(logprobs: list[d
         read_verdict('{"verdict": "yes"}', logprobs)
 
 
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        [1, None], "yes", {"token": "yes"}, [{"token": "yes"}], [{"token": None, "logprob": -1.0}],
+        [{"token": '{"verdict": "yes"}', "logprob": None}], [{"token": '{"verdict": "yes"}', "logprob": math.nan}],
+        [{"token": '{"verdict": "yes"}', "logprob": 1e300}],
+        [{"token": '{"verdict": "yes"}', "logprob": -1.0, "top_logprobs": [{"token": "yes", "logprob": "x"}]}],
+        [{"token": '{"verdict": "yes"}', "logprob": -1.0, "top_logprobs": 3}],
+    ],
+)  # fmt: skip
+def test_probabilities_that_are_none_are_refused(logprobs: Any) -> None:
+    with pytest.raises(NoVerdict, match="logarithm of a probability"):
+        read_verdict('{"verdict": "yes"}', logprobs)
+    with pytest.raises(NoVerdict, match="logarithm of a probability"):
+        read_said('{"answer": "yes"}', logprobs, 0.5)
+
+
+def test_an_answer_that_no_parser_takes_is_refused() -> None:
+    for content in ("[" * 100_000, '{"verdict": ' + "9" * 5000 + "}"):
+        with pytest.raises(NoVerdict, match="not JSON"):
+            read_verdict(content, None)
+
+
 def test_said_is_the_geometric_mean_of_the_value_s_tokens() -> None:
     tokens = [('{"', 0.9), ("answer", 0.9), ('": "', 0.9), ("trail", 0.5), (" running", 0.08), ('"}', 0.001)]
     logprobs = [entry(token, p) for token, p in tokens]
