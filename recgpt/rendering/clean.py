@@ -15,7 +15,7 @@ _MARKERS = re.compile(
     r"|<\||\|>"  # halves of one, that a neighbouring text could complete
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|PREFIX|MIDDLE|SUFFIX)\]"
     rf"|\#{{2,}}\s*(?:{_ROLES})\b\s*:?"  # ### System:
-    r"|^(?:\s*\[\s*\d+\s*\])+"  # [31] at a line's start
+    r"|\[\s*\d+\s*\]"  # [31]
     rf"|^\s*\#*\s*(?:{_ROLES})\s*:",  # System: at a line's start
     re.IGNORECASE | re.MULTILINE,
 )

@@ -1,8 +1,8 @@
 """A history turned round: not what was done at each time, but each item once, with all that was done to it and when.
 
-Everything that grows with the events is numpy; Python is left with a few steps a line. Lines come in order of how much
+Everything that grows with the events is numpy; Python is left with a few steps an item. Items come in order of how much
 they tell: the weights of their events, halved for each year of age. That order does not depend on the night, only on
-the events.
+the events. Catalogue rows that read alike (see `labels`) are one item here, and so are searches for the same words.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from recgpt.rendering.moments import Ints, Vocabulary
 from recgpt.sources.logs import History
 
 HALF_LIFE_SECONDS = 365 * 86_400
-MOST_MOMENTS = 12  # of a line; what is older is counted
-_QUERY = 1 << 31  # line numbers of searches start here, those of item labels lie below
+MOST_MOMENTS = 12  # of an item; what is older is counted
+_QUERY = 1 << 31  # numbers of searches start here, those of catalogue rows and of labels lie below
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """Lines in order, as parallel lists (L,). `left`: indices of events whose items had no chance of a line."""
+    """Items in order, as parallel lists (L,). `left`: indices of events whose items had no chance of a place."""
 
     whens: list[list[str]]  # text parts, to be joined
     labels: list[str]
@@ -36,36 +36,31 @@ class Compressed:
 
 
 def compress(
-    history: History, chosen: Ints, words: Vocabulary, labels: Labels, night: datetime, most_lines: int
+    history: History, chosen: Ints, words: Vocabulary, labels: Labels, night: datetime, most_items: int
 ) -> Compressed:
-    """At most `most_lines` lines of the chosen events, which are indices (E,) into the history, at least one."""
-    items = history.items[chosen].astype(np.int64)
-    things, queries = _things(history, chosen, items)
-    times = history.times[chosen].astype("datetime64[s]")
-    codes = history.behaviours[chosen]
-    seconds = times.astype(np.int64)
-    scores = words.weights[codes] * np.exp2((seconds - seconds[-1]) / HALF_LIFE_SECONDS)
-    left = chosen[:0]
-    if len(things) > most_lines:
-        kept = _best(things, scores, most_lines)
-        left = chosen[~kept]
-        chosen, items, things, times, codes, scores = (
-            array[kept] for array in (chosen, items, things, times, codes, scores)
-        )
+    """At most `most_items` items of the chosen events, which are indices (E,) into the history, at least one."""
+    things, queries = _things(history, chosen, history.items[chosen].astype(np.int64))
     searched = things >= _QUERY
-    numbers = labels.of(things) if not searched.any() else things.copy()
+    numbers = things.copy() if searched.any() else labels.of(things)
     if searched.any():
         numbers[~searched] = labels.of(things[~searched])
+    seconds = history.times[chosen].astype("datetime64[s]").astype(np.int64)
+    scores = words.weights[history.behaviours[chosen]] * np.exp2((seconds - seconds[-1]) / HALF_LIFE_SECONDS)
+    left = chosen[:0]
+    if len(numbers) > most_items:
+        kept = _best(numbers, scores, most_items)
+        left = chosen[~kept]
+        chosen, things, numbers, scores = (array[kept] for array in (chosen, things, numbers, scores))
 
-    # Events by line, in their own order; lines by how much they tell, ties by their first event.
-    by_line = np.argsort(numbers, kind="stable")
-    start = _starts(numbers[by_line])
-    end = np.append(start[1:], len(by_line))
-    best = np.lexsort((by_line[start], -np.add.reduceat(scores[by_line], start)))
-    latest = by_line[end - 1]
+    # Events by item, in their own order; items by how much they tell, ties by their first event.
+    by_item = np.argsort(numbers, kind="stable")
+    start = _starts(numbers[by_item])
+    end = np.append(start[1:], len(by_item))
+    best = np.lexsort((by_item[start], -np.add.reduceat(scores[by_item], start)))
+    latest = by_item[end - 1]
     named = numbers[latest]
 
-    events = chosen[by_line].tolist()
+    events = chosen[by_item].tolist()
     spans = zip(start[best].tolist(), end[best].tolist(), strict=True)
     texts = labels.texts
     shown = [texts[n] if n < _QUERY else f'"{queries[n - _QUERY]}"' for n in named[best].tolist()]
@@ -73,9 +68,9 @@ def compress(
     for place in np.flatnonzero(kinds > 1).tolist():
         shown[place] += f" ({kinds[place]} items)"
     return Compressed(
-        _whens(history, chosen, numbers, times, codes, words, night, best),
+        _whens(history, chosen, numbers, words, night, best),
         shown,
-        items[latest][best].tolist(),
+        history.items[chosen[latest]][best].tolist(),
         [queries[n - _QUERY] if n >= _QUERY else None for n in named[best].tolist()],
         [tuple(events[a:b]) for a, b in spans],
         left,
@@ -103,20 +98,20 @@ def _wording(query: str) -> str:
     return clean(query, 120).replace('"', "'")
 
 
-def _best(things: Ints, scores: np.ndarray[Any, Any], most: int) -> np.ndarray[Any, Any]:
-    """Which events (E,) are about one of the `most` things that tell most."""
-    _, first, number = np.unique(things, return_index=True, return_inverse=True)
+def _best(numbers: Ints, scores: np.ndarray[Any, Any], most: int) -> np.ndarray[Any, Any]:
+    """Which events (E,) are about one of the `most` items that tell most."""
+    _, first, item = np.unique(numbers, return_index=True, return_inverse=True)
     if len(first) <= most:
-        return np.ones(len(things), bool)
-    score = np.bincount(number, scores)
+        return np.ones(len(numbers), bool)
+    score = np.bincount(item, scores)
     kept = np.zeros(len(first), bool)
     kept[np.lexsort((first, -score))[:most]] = True
-    chosen: np.ndarray[Any, Any] = kept[number]
+    chosen: np.ndarray[Any, Any] = kept[item]
     return chosen
 
 
 def _kinds(numbers: Ints, things: Ints, named: Ints) -> Ints:
-    """How many different items (or searches) each line stands for (L,); `named` are the lines' numbers, ascending."""
+    """How many catalogue rows (or searches) each item stands for (L,); `named` are the items' numbers, ascending."""
     pairs = np.unique(numbers << 32 | things)
     if len(pairs) == len(named):
         return np.ones(len(named), np.int64)
@@ -124,17 +119,12 @@ def _kinds(numbers: Ints, things: Ints, named: Ints) -> Ints:
 
 
 def _whens(
-    history: History,
-    chosen: Ints,
-    numbers: Ints,
-    times: np.ndarray[Any, Any],
-    codes: np.ndarray[Any, Any],
-    words: Vocabulary,
-    night: datetime,
-    best: Ints,
+    history: History, chosen: Ints, numbers: Ints, words: Vocabulary, night: datetime, best: Ints
 ) -> list[list[str]]:
-    """The text parts of each line's moments, the latest first, lines in the order `best`."""
-    moment, rank = moments.moments(times, night), words.ranks[codes]
+    """The text parts of each item's moments, the latest first, items in the order `best`."""
+    codes = history.behaviours[chosen]
+    moment, year = moments.moments(history.times[chosen].astype("datetime64[s]"), night)
+    rank = words.ranks[codes]
     from_latest = moments.LAST_MOMENT - moment
     keys = (numbers << moments.MOMENT_BITS | from_latest) << moments.RANK_BITS | rank
     order = np.argsort(keys, kind="stable")
@@ -144,7 +134,7 @@ def _whens(
     cell = sorted_keys[part] >> moments.RANK_BITS
     line = cell >> moments.MOMENT_BITS
     value = _stars(history, chosen[order], codes[order], words, part)
-    moment, rank = moment[order[part]], rank[order[part]]
+    moment, year, rank = moment[order[part]], year[order[part]], rank[order[part]]
 
     opens, first = _changes(cell), _changes(line)
     line_number = np.cumsum(first) - 1
@@ -154,16 +144,18 @@ def _whens(
     if place.max() >= MOST_MOMENTS:
         shown = place < MOST_MOMENTS
         dropped = np.bincount(line_number[~shown], count[~shown], len(best)).astype(np.int64)
-        cell, line, count, value, moment, rank, opens, first, line_number = (
-            array[shown] for array in (cell, line, count, value, moment, rank, opens, first, line_number)
+        cell, line, count, value, moment, year, rank, opens, first, line_number = (
+            array[shown] for array in (cell, line, count, value, moment, year, rank, opens, first, line_number)
         )
     closes = np.append(opens[1:], True)
     alone = opens & closes
     # A moment at which one thing was done, as at the next moment shown, leaves it to that one to say.
+    doing = value << moments.RANK_BITS | rank
+    bare, same_year = np.zeros(len(line), bool), np.zeros(len(line), bool)
+    bare[:-1] = alone[:-1] & alone[1:] & ~first[1:] & (doing[:-1] == doing[1:])
+    same_year[1:] = ~first[1:] & (year[1:] == year[:-1])
     how = (value << moments.COUNT_BITS | np.minimum(count, moments.MOST_COUNT)) << moments.RANK_BITS | rank
-    bare = np.zeros(len(line), bool)
-    bare[:-1] = alone[:-1] & alone[1:] & (line[:-1] == line[1:]) & (how[:-1] == how[1:])
-    packed = moments.pack(moment, how, first, opens, closes, bare)
+    packed = moments.pack(moment, how, first, opens, closes, bare, same_year)
 
     get = words.parts.__getitem__
     texts = [get(number) for number in packed.tolist()]

@@ -1,7 +1,9 @@
-"""How a line says when and how: `2026-10 (viewed x4, carted), 2025 (bought)`.
+"""How a line says when and how: `2026 Oct 21 (carted, viewed x4), Sep x2, 2025 (bought)`.
 
-Days within a month of the night, months within a year, years beyond. A moment and what was done then are packed into
-one integer, so that a text part is made once for a whole process and a line is a few look-ups.
+Days within a month of the night, months within a year, years beyond, the latest first. What a reader can carry over is
+not said again: a month's year after another month of that year, and a single behaviour at the next moment. A moment
+and what was done then are packed into one integer, so that a text part is made once for a whole process and a line is
+a few look-ups.
 """
 
 from collections.abc import Mapping
@@ -25,13 +27,15 @@ HOW_BITS = COUNT_BITS + VALUE_BITS + RANK_BITS
 LAST_MOMENT = (1 << MOMENT_BITS) - 1
 MOST_COUNT = (1 << COUNT_BITS) - 1
 MOST_VALUE = (1 << VALUE_BITS) - 2
-# Where a part stands: first of its line, first and last of its moment, or a moment whose doing the next one repeats.
-FIRST, OPENS, CLOSES, BARE = 1, 2, 4, 8
-_FLAG_BITS = 4
+# Where a part stands: first of its line, first and last of its moment, a moment whose behaviour the next one repeats,
+# or one of the year that the moment before it said.
+FIRST, OPENS, CLOSES, BARE, SAME_YEAR = 1, 2, 4, 8, 16
+_FLAG_BITS = 5
+_MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def moments(times: np.ndarray[Any, Any], night: datetime) -> Ints:
-    """Moment numbers (E,) of times (E,) datetime64[s] before `night`; they grow with time."""
+def moments(times: np.ndarray[Any, Any], night: datetime) -> tuple[Ints, Ints]:
+    """Moment numbers (E,) of times (E,) datetime64[s] before `night`, which grow with time, and their years (E,)."""
     days = times.astype("datetime64[D]")
     age = int(night.timestamp()) - times.astype(np.int64)
     months = _MONTHS + days.astype("datetime64[M]").astype(np.int64)
@@ -39,24 +43,27 @@ def moments(times: np.ndarray[Any, Any], night: datetime) -> Ints:
     numbers = np.where(
         age <= MONTH_SECONDS, _DAYS + days.astype(np.int64), np.where(age <= YEAR_SECONDS, months, years)
     )
-    return np.maximum(numbers, 0)
+    return np.maximum(numbers, 0), years
 
 
-def moment_text(moment: int) -> str:
-    """`2026-10-03`, `2026-10` or `2026`."""
+def moment_text(moment: int, *, same_year: bool = False) -> str:
+    """`2026 Oct 3`, `2026 Oct` or `2026`; in the same year as the moment before it `Oct 3`, `Oct` or `2026`."""
+    if moment < _MONTHS:
+        return str(1970 + moment)
+    day = ""
     if moment >= _DAYS:
-        return str(np.datetime64(moment - _DAYS, "D"))
-    if moment >= _MONTHS:
-        return str(np.datetime64(moment - _MONTHS, "M"))
-    return str(1970 + moment)
+        date = np.datetime64(moment - _DAYS, "D")
+        moment, day = _MONTHS + int(date.astype("datetime64[M]").astype(np.int64)), f" {date.item().day}"
+    years, month = divmod(moment - _MONTHS, 12)
+    return ("" if same_year else f"{1970 + years} ") + _MONTH_NAMES[month] + day
 
 
-def pack(moment: Ints, how: Ints, first: Bools, opens: Bools, closes: Bools, bare: Bools) -> Ints:
+def pack(moment: Ints, how: Ints, first: Bools, opens: Bools, closes: Bools, bare: Bools, same_year: Bools) -> Ints:
     """One integer for each part (P,): where it stands, and how = (value, count, rank).
 
     A part that does not open its moment does not say it either, so it shares a number with those of other moments.
     """
-    flags = first * FIRST | opens * OPENS | closes * CLOSES | bare * BARE
+    flags = first * FIRST | opens * OPENS | closes * CLOSES | bare * BARE | (opens & same_year) * SAME_YEAR
     return (np.where(opens, moment, 0) << HOW_BITS | how) << _FLAG_BITS | flags
 
 
@@ -68,18 +75,21 @@ class Parts(dict[int, str]):
         self.words = words
 
     def __missing__(self, packed: int) -> str:
-        if len(self) > 500_000:
+        if len(self) > 200_000:
             self.clear()
         flags, rest = packed & (1 << _FLAG_BITS) - 1, packed >> _FLAG_BITS
         rank, rest = rest & (1 << RANK_BITS) - 1, rest >> RANK_BITS
         count, rest = rest & MOST_COUNT, rest >> COUNT_BITS
         value, moment = rest & (1 << VALUE_BITS) - 1, rest >> VALUE_BITS
-        how = self.words[rank] + (f" {(value - 1) / 10:g}" if value else "") + (f" x{count}" if count > 1 else "")
+        how = self.words[rank] + (f" {(value - 1) / 10:g}" if value else "")
+        times = f" x{count}" if count > 1 else ""
         text = "" if flags & FIRST else ", "
-        if flags & BARE:
-            text += moment_text(moment)
+        if flags & OPENS:
+            text += moment_text(moment, same_year=bool(flags & SAME_YEAR))
+        if flags & OPENS and flags & CLOSES:  # one behaviour: how often stands with the moment
+            text += times + ("" if flags & BARE else f" ({how})")
         else:
-            text += (f"{moment_text(moment)} ({how}" if flags & OPENS else how) + (")" if flags & CLOSES else "")
+            text += (" (" if flags & OPENS else "") + how + times + (")" if flags & CLOSES else "")
         self[packed] = text
         return text
 

@@ -1,20 +1,27 @@
-"""A user as text: what they did on purpose, each item once, in numbered lines that fit a budget.
+"""A user as text: what they did on purpose, each item once, in lines that fit a budget.
 
     <user_log>
     User: age: 35-44; city: Leeds
-    [1] 2026-10-21 (bought), 2026-10-20 (viewed x4, carted) | Bath thermometer, Acme - Baby care
-    [2] 2026-09 (searched x2) | "bath thermometer"
+    2026 Oct 21 (bought), Oct 20 (carted, viewed x4) | [1] Bath thermometer, Acme - Baby care
+    2026 Sep x2, May (bought) | [2] Wool socks; [3] Oolong tea, Lumo
+    2026 Sep (searched) | [4] "bath thermometer"
     And 312 weaker or earlier left out: viewed x312
     Not shown, as weak signs: clicked x40
     </user_log>
 
-Promises: every reliable event stands in one line or in the count of those left out; numbers run from 1 in the order of
-the lines, the most telling first, and do not depend on the budget; the text is at most `max_tokens` (of 200 or more)
-long; it is the same for the same history, catalogue, settings and night. Text from the logs is cleaned and comes last
-on its line, so it can't pose as a number, a date or a doing. No column of a user but its base features is shown.
+Items that share their when and how share a line (RecGPT technical report, arXiv 2507.22879: `Time1 (Beh1, Beh2), Time2
+(Beh1) | Item1, Item2`); each has its own evidence number.
+
+Promises: every reliable event stands at one number or in the count of those left out; numbers run from 1 as the text is
+read, lines by their most telling item, the most telling first; what is left out tells less than anything shown (weight
+of the behaviours, halved for each year of age); the text is at most `max_tokens` (of 200 or more) long; it is the same
+for the same history, catalogue, settings and night. Text from the logs is cleaned, holds no number in square brackets,
+and follows one on its line, so it can't pose as a number, a date or a doing. No column of a user but its base features
+is shown. What surrounds the user (season, events) is not in it: prompts have a place of their own for that, so that a
+text changes only when its user does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -30,16 +37,14 @@ from recgpt.rendering.labels import costs_of, labels_of
 from recgpt.rendering.moments import Ints, vocabulary
 from recgpt.sources.logs import Catalogue, History, utc64
 
-_LEAST_LINE = 4  # tokens; no line has fewer, so lines beyond the budget / 4 are not even made
-
+_LEAST_ITEM = 4  # tokens; no item takes fewer, so items beyond the budget / 4 are not even named
 _KINDS = 6  # of behaviours that a count tells apart
 
 
 class Line(NamedTuple):  # a tuple, because a dataclass takes several times as long to make
-    """One numbered line of a profile."""
+    """What stands at one number of a profile: an item or a search, and all that was done to it."""
 
     number: int
-    text: str  # with its number in front
     item: int  # row in the catalogue, of the latest event where items share a label; -1 for a search
     query: str | None  # cleaned
     events: tuple[int, ...]  # indices into the history, ascending
@@ -48,7 +53,7 @@ class Line(NamedTuple):  # a tuple, because a dataclass takes several times as l
 class Profile(NamedTuple):
     text: str
     lines: tuple[Line, ...]
-    left_out: int  # reliable events that no line shows
+    left_out: int  # reliable events that have no number
 
 
 def render(
@@ -71,7 +76,7 @@ def render(
         count_tokens: the served model's own count; called on short parts, once each, and on few whole texts.
         title_words: the most words of a title.
         since: only the events at this moment or later; lines still hold indices into the whole history.
-        first_number: of the first line, for a text that goes on where another one ended.
+        first_number: for a text that goes on where another one ended.
     """
     words = vocabulary(behaviours, names)
     start = 0 if since is None else int(np.searchsorted(history.times, utc64(since), side="left"))
@@ -86,38 +91,63 @@ def render(
         return Profile(f"{head}Nothing done on purpose is on record.{tail}", (), 0)
 
     labels = labels_of(catalogue, title_words)
-    found = compress(history, chosen, words, labels, night, max(1, max_tokens // _LEAST_LINE))
-    numbers = range(first_number, first_number + len(found.labels))
-    texts = [
-        f"[{number}] {when[0] if len(when) == 1 else ''.join(when)} | {label}"
-        for number, when, label in zip(numbers, found.whens, found.labels, strict=True)
-    ]
+    found = compress(history, chosen, words, labels, night, max(1, max_tokens // _LEAST_ITEM))
+    whens = [when[0] if len(when) == 1 else "".join(when) for when in found.whens]
 
-    def text_of(lines: int) -> str:
-        left = _left(found, lines)
-        if not len(left):
-            return head + "\n".join(texts) + tail
-        said = f"And {len(left)} weaker or earlier left out: {_tally(history.behaviours[left], words.words)}{tail}"
-        return head + "\n".join([*texts[:lines], said])
+    def text_of(items: int) -> str:
+        lines = _lines(found.labels, _grouped(whens[:items]), first_number)
+        left = _left(found, items)
+        if len(left):
+            lines.append(f"And {len(left)} weaker or earlier left out: {_tally(history.behaviours[left], words.words)}")
+        return head + "\n".join(lines) + tail
 
-    whole = text_of(len(texts))
-    if len(whole.encode()) <= max_tokens:
-        shown, text = len(texts), whole
-    else:
-        parts = [
-            (f"[{number}] ", *when, f" | {label}")
-            for number, when, label in zip(numbers, found.whens, found.labels, strict=True)
-        ]
+    shown, text = len(whens), text_of(len(whens))
+    if len(text.encode()) > max_tokens:
+        parts = _parts(found.whens, whens, found.labels, first_number)
         shown, text = fit(text_of, parts, max_tokens, costs_of(count_tokens))
-    lines = tuple(map(Line, numbers[:shown], texts, found.items, found.queries, found.events))
+    order = [place for places in _grouped(whens[:shown]).values() for place in places]
+    lines = tuple(
+        Line(number, found.items[place], found.queries[place], found.events[place])
+        for number, place in enumerate(order, first_number)
+    )
     return Profile(text, lines, len(_left(found, shown)))
 
 
-def _left(found: Compressed, lines: int) -> Ints:
-    """Indices of reliable events that are not in the first `lines` lines."""
-    if lines == len(found.events):
+def _grouped(whens: Sequence[str]) -> dict[str, list[int]]:
+    """Places of items by when and how, in the order of each group's first."""
+    groups: dict[str, list[int]] = {}
+    for place, when in enumerate(whens):
+        groups.setdefault(when, []).append(place)
+    return groups
+
+
+def _lines(labels: Sequence[str], groups: Mapping[str, Sequence[int]], number: int) -> list[str]:
+    lines = []
+    for when, places in groups.items():
+        items = "; ".join([f"[{n}] {labels[place]}" for n, place in enumerate(places, number)])
+        lines.append(f"{when} | {items}")
+        number += len(places)
+    return lines
+
+
+def _parts(
+    parts: Sequence[Sequence[str]], whens: Sequence[str], labels: Sequence[str], number: int
+) -> Iterator[Sequence[str]]:
+    """The text that each item adds to those before it: the first of its line brings the line's when and how."""
+    met: set[str] = set()
+    for place, (when, label) in enumerate(zip(whens, labels, strict=True)):
+        if when in met:
+            yield f"; [{place + number}]", f" {label}"
+        else:
+            met.add(when)
+            yield "\n", *parts[place], f" | [{place + number}]", f" {label}"
+
+
+def _left(found: Compressed, items: int) -> Ints:
+    """Indices of reliable events that are about none of the first `items` items."""
+    if items == len(found.events):
         return found.left
-    return np.concatenate([found.left, *(np.array(events, np.int64) for events in found.events[lines:])])
+    return np.concatenate([found.left, *(np.array(events, np.int64) for events in found.events[items:])])
 
 
 def _tally(codes: npt.NDArray[np.integer[Any]], words: tuple[str, ...]) -> str:
@@ -129,7 +159,7 @@ def _tally(codes: npt.NDArray[np.integer[Any]], words: tuple[str, ...]) -> str:
 
 
 def _user(features: Mapping[str, str], max_tokens: int, count_tokens: Callable[[str], int]) -> str:
-    """The base features' line; it takes at most half of the budget, and says how many it had no room for."""
+    """The base features' line, which takes at most half of the budget, and says how many it had no room for."""
     if not features:
         return "User: nothing is known beside the log"
     said = [_feature(name, value) for name, value in features.items()]

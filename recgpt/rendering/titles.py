@@ -71,17 +71,23 @@ def short_title(title: str | None, brand: str | None, category: str | None, word
     maker = _brand(brand)
     if not name:
         leaf = _leaf(category, words)
-        return clean(
-            f"{leaf} by {maker}" if leaf and maker else leaf or (f"an item by {maker}" if maker else UNNAMED), 200
-        )
-    return name if not maker or _says(name, maker) else clean(f"{name}, {maker}", 200)
+        name = f"{leaf} by {maker}" if leaf and maker else leaf or (f"an item by {maker}" if maker else UNNAMED)
+    elif maker and not _says(name, maker):
+        name = f"{name}, {maker}"
+    return clean(name, 200)  # what was dropped may have brought a marker's halves together
 
 
 def label(title: str | None, brand: str | None, category: str | None, words: int) -> str:
-    """The short title, and the category's leaf when the title does not say it: `Bath thermometer, Acme - Baby care`."""
+    """The short title, and the category's leaf when the title does not say it: `Bath thermometer, Acme - Baby care`.
+
+    A name of one word that is the leaf again (`Economy`) is told by the category above it: `Economy - Frozen pizza`.
+    """
     name, leaf = short_title(title, brand, category, words), _leaf(category, words)
+    said = _stems(name)
+    if len(said) == 1 and said == _stems(leaf):
+        leaf = _leaf((category or "").rpartition(CATEGORY_SEPARATOR.strip())[0], words)
     kind = _stems(leaf)[-1:]  # the last word is the kind of thing: "Body Washes" is said by "Body Wash"
-    return name if set(_stems(name)).issuperset(kind) else clean(f"{name} - {leaf}", 200)
+    return name if set(said).issuperset(kind) else clean(f"{name} - {leaf}", 200)
 
 
 def _name(text: str, words: int) -> str:

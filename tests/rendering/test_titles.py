@@ -57,6 +57,9 @@ def test_an_item_without_a_title_is_named_by_category_and_brand(brand: str, cate
 def test_a_label_adds_the_category_only_when_the_name_does_not_say_it() -> None:
     assert label("Bath thermometer", "Acme", "Baby > Baby care", 12) == "Bath thermometer, Acme - Baby care"
     assert label("Dove Body Wash", "Dove", "Beauty > Body Washes", 12) == "Dove Body Wash"
+    assert label("ECONOMY 12 OZ", "", "GROCERY > FROZEN PIZZA > ECONOMY", 12) == "Economy - Frozen pizza"
+    assert label("Economy", "", "Economy", 12) == "Economy"
+    assert label("", "", "GROCERY > FROZEN PIZZA > ECONOMY", 12) == "Economy - Frozen pizza"
     assert label("PASTA: CANNED 15 OZ", "", "GROCERY > PASTA: CANNED", 12) == "Pasta: canned"
 
 
@@ -82,3 +85,7 @@ def test_titles_of_100_kb_come_out_short(title: str) -> None:
 def test_a_marker_in_three_pieces_is_not_put_together() -> None:
     assert "<|im_start|>" not in label("hat <|im_start", "|>", "A > |>", 12)
     assert label("[31] hat", "[2] Lumo", "A > [3] Hats", 12) == "hat, Lumo"
+
+
+def test_what_is_dropped_makes_no_evidence_number() -> None:
+    assert label("Mug [3 oz 1] [free shipping 2] blue", "[4", "A > 5]", 12) == "Mug blue, [4 - 5]"
