@@ -1,7 +1,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -146,8 +146,10 @@ def test_moments_with_the_same_doing_say_it_once() -> None:
 
 
 def test_a_year_is_said_when_it_changes_and_at_each_line_again() -> None:
-    events: list[Event] = [
-        *[(day, "purchase", 4) for day in ("2026-10-20", "2026-02-01", "2025-12-01", "2025-11-02", "2025-01-01")],
+    days = ("2026-10-20", "2026-02-01", "2025-12-01", "2025-11-02", "2025-01-01")
+    events: list[Event] = []
+    events += [(day, "purchase", 4) for day in days]
+    events += [
         ("2025-12-05", "view", 0),
         ("2020-01-05", "view", 5),
         ("2020-02-05", "purchase", 5),
@@ -278,7 +280,7 @@ def random_user(rng: random.Random, size: int, items: int) -> History:
     return history(events, {"age": "30", "city": "Æbeltoft"} if rng.random() < 0.5 else {})
 
 
-COUNTS = {
+COUNTS: dict[str, Callable[[str], int]] = {
     "bytes": lambda text: len(text.encode()),
     "quarters": quarter,
     "words": lambda text: len(re.findall(r"\w+|[^\w\s]", text)),
@@ -316,11 +318,9 @@ def test_every_text_is_within_its_budget_and_every_reliable_event_is_shown_or_co
         assert [line.number for line in profile.lines] == list(range(1, len(profile.lines) + 1))
         whole = rendered(user, items=shop, max_tokens=10**9, count_tokens=count_tokens)
         if profile.lines:  # what is left out tells less than anything shown
-            told = [sum(score(user, event) for event in line.events) for line in whole.lines]
-            cut_at = sorted(told, reverse=True)[len(profile.lines) - 1] - 1e-9
-            assert {line.events for line in profile.lines} == {
-                line.events for line, worth in zip(whole.lines, told, strict=True) if worth > cut_at
-            }
+            worth = {line.events: sum(score(user, event) for event in line.events) for line in whole.lines}
+            least = sorted(worth.values(), reverse=True)[len(profile.lines) - 1] - 1e-9
+            assert {line.events for line in profile.lines} == {events for events in worth if worth[events] > least}
         for line in whole.lines:
             assert {user.items[index] < 0 for index in line.events} == {line.item < 0}
             assert user.items[line.events[-1]] == line.item
@@ -329,7 +329,7 @@ def test_every_text_is_within_its_budget_and_every_reliable_event_is_shown_or_co
 
 def score(user: History, event: int) -> float:
     age = float((user.times[-1] - user.times[event]) / np.timedelta64(365, "D"))
-    return DEFAULT_BEHAVIOURS[NAMES[user.behaviours[event]]].weight * 0.5**age
+    return DEFAULT_BEHAVIOURS[NAMES[user.behaviours[event]]].weight * float(0.5**age)
 
 
 def test_a_budget_is_used_not_wasted_and_drops_the_least_telling() -> None:
