@@ -33,4 +33,10 @@ class CheckpointError(RecgptError):
 
 
 class Stopped(RecgptError):
-    """A person or a signal ended the run."""
+    """A person or a signal ended the run. What is finished is kept, and the same command goes on."""
+
+
+class BudgetSpent(Stopped):
+    """The run has used up the tokens that it was given."""
+
+    exit_code = 3

@@ -15,12 +15,12 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from recgpt.engine.chat import Completion, PassingError, RefusedError, ServerChat, UnreachableError
 from recgpt.engine.ledger import Clerk, Ledger
 from recgpt.engine.requests import PromptLike, Reply, Request, resolve
-from recgpt.errors import EngineError, RecgptError, StoreError
+from recgpt.errors import BudgetSpent, EngineError, RecgptError, StoreError
 from recgpt.words import Outcome
 
 GIVE_UP_AFTER = 16  # requests in a row without an answer
@@ -29,12 +29,6 @@ LONGEST_WAIT_S = 30.0  # between two tries of ours
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more is taken to mean: not now
 REFUSED_REMEDY = "where prompts are too long, lower rendering.max_tokens or serve the model with a longer context"
 BYTES_A_TOKEN = 3  # a cautious guess where the server does not count
-
-
-class BudgetSpent(RecgptError):
-    """The run's token budget is used up. What was answered is kept."""
-
-    exit_code: ClassVar[int] = 3
 
 
 @dataclass(frozen=True)
@@ -137,8 +131,8 @@ class LanguageModel:
             top_logprobs=top_logprobs,
         )
 
-    def replayed(self, requests: Iterable[Request]) -> int:
-        """How many of these are in the ledger. Asks nothing."""
+    def replayed(self, requests: Iterable[Request]) -> set[str]:
+        """The hashes of those that are in the ledger. Asks nothing."""
         return self._ledger.known([request.hash for request in requests])
 
     async def ask(self, request: Request) -> Reply:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Insert, func, select
+from sqlalchemy import Engine, Insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recgpt.engine.requests import PromptLike, Reply, Request
@@ -76,14 +76,13 @@ class Ledger:
                     )
         return found
 
-    def known(self, hashes: Sequence[str]) -> int:
-        """How many of these requests have an answer."""
-        counting = select(func.count()).select_from(Answer)
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have an answer."""
+        found: set[str] = set()
         with self._store.connect() as connection:
-            return sum(
-                connection.execute(counting.where(Answer.request_hash.in_(chunk))).scalar_one()
-                for chunk in _chunks(sorted(set(hashes)))
-            )
+            for chunk in _chunks(sorted(set(hashes))):
+                found.update(connection.scalars(select(Answer.request_hash).where(Answer.request_hash.in_(chunk))))
+        return found
 
     def store(self, replies: Sequence[Reply]) -> None:
         """Write the answers among these replies in one transaction.

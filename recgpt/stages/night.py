@@ -1,6 +1,6 @@
 """What every stage of one night shares: the config, the store, the logs, the moment up to which they are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -10,18 +10,22 @@ import numpy as np
 from sqlalchemy import Engine
 
 from recgpt.config import Config, night_of
+from recgpt.engine.asking import Usage
+from recgpt.engine.tokens import token_counter
 from recgpt.sources.logs import Logs
 from recgpt.vectors import Encoder, item_vectors
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is; handed to whoever draws it. `total` is None where it isn't known before the end."""
+    """How far a stage is; handed to whoever draws it."""
 
     stage: str
-    done: int
-    total: int | None
+    done: int  # units finished, those that were done before among them
+    total: int | None  # None where it isn't known before the end
     note: str = ""
+    counts: Mapping[str, Any] | None = None  # what the stage's record would say if it ended now
+    usage: Usage | None = None  # what the stage has cost so far; put in by the night
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,8 @@ class Night:
     def vectors(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """(N, d) unit vectors of the catalogue's items."""
         return item_vectors(self.logs.catalogue, self.encoder, self.config.rendering.title_words)
+
+    @cached_property
+    def count_tokens(self) -> Callable[[str], int]:
+        """Tokens of a text, by the engine's own tokenizer where there is one."""
+        return token_counter(self.config)

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
+from recgpt.stages.estimate import Cost, Estimate
 from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import Rejection, Unit, now
 from recgpt.words import Outcome, Stage
@@ -94,17 +95,21 @@ class Tally:
     """Counts of one stage's run; `untouched` units were done before with the same inputs."""
 
     units: int = 0
+    total: int | None = None  # units there will be, where that is known before the end
+    finished: int = 0  # committed or about to be
     untouched: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)  # by gate
     notes: Counter[str] = field(default_factory=Counter)  # what a stage counts besides
     to_ask: int = 0  # dry run: requests that the ledger does not hold
     replays: int = 0  # dry run: requests that it does
+    cost: Cost = field(default_factory=Cost)  # dry run: of the requests to ask
 
     @property
     def coverage(self) -> float | None:
         """The share of units that have an answer; None where there was no unit."""
-        return None if not self.units else 1.0 - self.outcomes[Outcome.UNAVAILABLE] / self.units
+        answered = self.outcomes[Outcome.OK] + self.outcomes[Outcome.INVALID]
+        return answered / self.units if self.units else None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -141,9 +146,9 @@ async def work_through(
     Raises:
         EngineError, StoreError, BudgetSpent: the run can't go on; everything finished so far is committed.
     """
-    tally = Tally()
+    tally = Tally(total=total)
     source = _undone(night, stage, units, tally)
-    keeper = _Keeper(night, stage, run_id, tally, total)
+    keeper = _Keeper(night, stage, run_id, tally)
 
     async def worker() -> None:
         # The iterator is shared: each worker takes the next undone unit, so a slow one holds up nobody.
@@ -213,25 +218,31 @@ def read_json(reply: Reply) -> Any:
 
 def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]) -> Tally:
     """What `work_through` would ask, without asking: first attempts of first rounds; the rest depends on answers."""
-    tally = Tally()
+    tally, estimate = Tally(), Estimate(night)
     source = _undone(night, stage, units, tally)
     while batch := list(itertools.islice(source, LOOK_UP)):
         requests = [question.attempts[0] for unit in batch for question in unit.questions]
         held = model.replayed(requests)
-        tally.replays += held
-        tally.to_ask += len({request.hash for request in requests}) - held
+        fresh = {request.hash: request for request in requests if request.hash not in held}
+        estimate.add(list(fresh.values()))
+        tally.finished += len(batch)
+        tally.replays += len(held)
+        tally.to_ask += len(fresh)
+        tally.cost = estimate.cost
     return tally
 
 
 def _undone(night: Night, stage: Stage, units: Iterable[Work], tally: Tally) -> Iterator[Work]:
     iterator = iter(units)
     while batch := list(itertools.islice(iterator, LOOK_UP)):
+        _report(night, stage, tally)
         with Session(night.store) as session:
             done = ended(session, stage, {unit.key: unit.input_hash for unit in batch})
         for unit in batch:
             tally.units += 1
             if unit.key in done:
                 tally.untouched += 1
+                tally.finished += 1
                 tally.outcomes[done[unit.key]] += 1
             else:
                 yield unit
@@ -247,17 +258,23 @@ def ended(session: Session, stage: Stage, hashes: Mapping[str, str]) -> dict[str
     }
 
 
+def _report(night: Night, stage: Stage, tally: Tally) -> None:
+    night.progress(Progress(stage, tally.finished, tally.total, counts=tally.as_dict()))
+
+
 class _Keeper:
     """Commits finished units in small batches: one transaction holds each unit whole."""
 
-    def __init__(self, night: Night, stage: Stage, run_id: int, tally: Tally, total: int | None) -> None:
-        self.night, self.stage, self.run_id, self.tally, self.total = night, stage, run_id, tally, total
+    def __init__(self, night: Night, stage: Stage, run_id: int, tally: Tally) -> None:
+        self.night, self.stage, self.run_id, self.tally = night, stage, run_id, tally
         self.finished: list[tuple[Work, Sequence[Settled]]] = []
 
     def add(self, unit: Work, settled: Sequence[Settled]) -> None:
         self.finished.append((unit, settled))
+        self.tally.finished += 1
         if len(self.finished) >= COMMIT:
             self.commit()
+        _report(self.night, self.stage, self.tally)
 
     def commit(self) -> None:
         batch, self.finished = self.finished, []
@@ -282,8 +299,7 @@ class _Keeper:
         self.tally.outcomes.update(row["outcome"] for row in units)
         self.tally.refused.update(row["gate"] for row in rejections)
         self.tally.notes.update(notes)
-        done = sum(self.tally.outcomes.values())
-        self.night.progress(Progress(self.stage, done, self.total))
+        _report(self.night, self.stage, self.tally)
 
     def _keep(self, session: Session, unit: Work, settled: Sequence[Settled]) -> Kept:
         missing = next((one.unavailable for one in settled if one.unavailable), "")

@@ -38,10 +38,8 @@ def open_store(config: Config, *, migrate: bool = True) -> Engine:
         file.parent.mkdir(parents=True, exist_ok=True)
         url = url.set(database=str(file))
     engine = connect(url)
-    here, newest = revisions(engine)
-    if here != newest and migrate:
-        _known(engine, here)
-        _upgrade(engine)
+    if migrate:
+        bring_up(engine)
     return engine
 
 
@@ -52,6 +50,18 @@ def connect(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _sqlite_pragmas)
     return engine
+
+
+def bring_up(engine: Engine) -> None:
+    """Bring a store to the newest migration.
+
+    Raises:
+        StoreError: the database can't be reached, or was made by a newer recgpt.
+    """
+    here, newest = revisions(engine)
+    if here != newest:
+        _known(engine, here)
+        _upgrade(engine)
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:

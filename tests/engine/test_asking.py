@@ -14,10 +14,10 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from recgpt.config import Config
-from recgpt.engine.asking import GIVE_UP_AFTER, BudgetSpent, LanguageModel, Usage
+from recgpt.engine.asking import GIVE_UP_AFTER, LanguageModel, Usage
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
-from recgpt.errors import EngineError, RecgptError, StoreError
+from recgpt.errors import BudgetSpent, EngineError, RecgptError, StoreError
 from recgpt.store.tables import Answer as AnswerRow
 from recgpt.words import Outcome
 
@@ -315,10 +315,12 @@ def test_a_dry_run_counts_replays_and_speaks_to_nobody(
     run(make_config(), store, asking(prompt, "a", "b"))
     fake_server.stop()
 
-    async def work(model: LanguageModel) -> int:
-        return model.replayed([model.request(prompt, {"text": text}) for text in ("a", "b", "c")])
+    async def work(model: LanguageModel) -> list[bool]:
+        requests = [model.request(prompt, {"text": text}) for text in ("a", "b", "c")]
+        held = model.replayed(requests)
+        return [request.hash in held for request in requests]
 
-    assert run(make_config(), store, work, contact=False) == 2
+    assert run(make_config(), store, work, contact=False) == [True, True, False]
     fake_server.start()
 
 

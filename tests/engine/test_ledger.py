@@ -75,7 +75,7 @@ def test_more_hashes_than_one_query_takes_are_counted_once_each(store: Store) ->
     ledger = Ledger(store)
     ledger.store([answered(str(i)) for i in range(1200)])
     requests = [ask(str(i)) for i in range(1500)]
-    assert ledger.known([request.hash for request in requests * 2]) == 1200
+    assert ledger.known([request.hash for request in requests * 2]) == {request.hash for request in requests[:1200]}
     assert len(ledger.lookup(requests)) == 1200
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_there(store: Store, tmp_pa
 
     with pytest.raises(StoreError, match="the disk is full: make room"):
         Ledger(small).store([answered("b", "x" * 1_000_000)])
-    assert Ledger(store).known([ask("a").hash, ask("b").hash]) == 1
+    assert Ledger(store).known([ask("a").hash, ask("b").hash]) == {ask("a").hash}
     with Session(store) as session:
         assert len(session.scalars(select(Answer)).all()) == 1
 

@@ -16,7 +16,7 @@ import pytest
 from fake_server import Answer, status
 from scripted import Body, answer, instead, last, task
 
-from recgpt.engine.asking import BudgetSpent
+from recgpt.errors import BudgetSpent
 from recgpt.errors import EngineError
 from recgpt.sources.prepare import prepare
 from recgpt.store.tables import Answer as AnswerRow

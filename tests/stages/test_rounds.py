@@ -21,6 +21,7 @@ from recgpt.store.session import open_store
 from recgpt.store.tables import Rejection, Unit
 from recgpt.words import Outcome, Stage
 
+NIGHT = date(2026, 10, 31)
 NAME = prompts.load("interest_name")
 TASKS = {"plan": ["gardener", "cook"], "gardener": ["rakes"], "cook": ["pans"], "join gardener cook": ["rakes", "pans"]}
 TASKS["join gardener"] = ["rakes"]
@@ -78,7 +79,8 @@ class Bench:
     def do(self, step: Callable[[Night, LanguageModel], Any]) -> Any:
         async def opened() -> Any:
             async with open_engine(self.config, self.store) as model:
-                night: Any = _Night(self.config, self.store)
+                nothing: Any = None  # these stages read no logs
+                night = Night(self.config, self.store, nothing, NIGHT)
                 done = step(night, model)
                 return await done if asyncio.iscoroutine(done) else done
 
@@ -88,20 +90,12 @@ class Bench:
         def step(night: Night, model: LanguageModel) -> Any:
             return work_through(night, Stage.TAGS, model, [planned(model, self.seen)], run_id=record.id)
 
-        with recorded(self.store, self.config, "tags", date(2026, 10, 31)) as record:
+        with recorded(self.store, self.config, "tags", NIGHT) as record:
             return self.do(step)  # type: ignore[no-any-return]
 
     def rows(self, table: type[Any]) -> list[Any]:
         with Session(self.store) as session:
             return list(session.query(table))
-
-
-class _Night:
-    def __init__(self, config: Config, store: Any) -> None:
-        self.config, self.store = config, store
-
-    def progress(self, step: Any) -> None:
-        pass
 
 
 def test_each_round_is_made_of_the_answers_before_it(tmp_path: Any, fake_server: FakeServer) -> None:
