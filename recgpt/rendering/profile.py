@@ -94,22 +94,24 @@ def render(
     found = compress(history, chosen, words, labels, night, max(1, max_tokens // _LEAST_ITEM))
     whens = [when[0] if len(when) == 1 else "".join(when) for when in found.whens]
 
-    def text_of(items: int) -> str:
-        lines = _lines(found.labels, _grouped(whens[:items]), first_number)
+    def text_of(items: int, groups: Mapping[str, Sequence[int]]) -> str:
+        lines = _lines(found.labels, groups, first_number)
         left = _left(found, items)
         if len(left):
             lines.append(f"And {len(left)} weaker or earlier left out: {_tally(history.behaviours[left], words.words)}")
         return head + "\n".join(lines) + tail
 
-    shown, text = len(whens), text_of(len(whens))
+    shown, groups = len(whens), _grouped(whens)
+    text = text_of(shown, groups)
     if len(text.encode()) > max_tokens:
         parts = _parts(found.whens, whens, found.labels, first_number)
-        shown, text = fit(text_of, parts, max_tokens, costs_of(count_tokens))
-    order = [place for places in _grouped(whens[:shown]).values() for place in places]
-    lines = tuple(
-        Line(number, found.items[place], found.queries[place], found.events[place])
-        for number, place in enumerate(order, first_number)
-    )
+        shown, text = fit(
+            lambda items: text_of(items, _grouped(whens[:items])), parts, max_tokens, costs_of(count_tokens)
+        )
+        groups = _grouped(whens[:shown])
+    order = [place for places in groups.values() for place in places]
+    columns = (map(column.__getitem__, order) for column in (found.items, found.queries, found.events))
+    lines = tuple(map(Line, range(first_number, first_number + shown), *columns))
     return Profile(text, lines, len(_left(found, shown)))
 
 

@@ -5,6 +5,7 @@ without a title is named by its category and brand. The result is clean (see `cl
 """
 
 import re
+from functools import lru_cache
 
 from recgpt.rendering.clean import clean
 from recgpt.words import CATEGORY_SEPARATOR
@@ -136,11 +137,13 @@ def _calm(text: str) -> str:
     return text.capitalize() if text.isupper() and (" " in text or len(text) > 4) else text
 
 
+@lru_cache(maxsize=65_536)  # a shop has few makers beside its items
 def _brand(brand: str | None) -> str:
     name = _first_words(clean(brand or "", 80).partition("(")[0], 4)
     return "" if name.casefold() in _NO_BRAND else name
 
 
+@lru_cache(maxsize=65_536)
 def _leaf(category: str | None, words: int) -> str:
     leaf = clean((category or "").rpartition(CATEGORY_SEPARATOR.strip())[2], 80)
     return _calm(_first_words(_without_size(leaf), words))
