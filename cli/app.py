@@ -10,7 +10,7 @@ import typer
 
 from cli import engine, imports, judge, night, project, reading
 from cli.output import ERR
-from recgpt.errors import RecgptError
+from recgpt.errors import RecgptError, disk_faults
 
 app = typer.Typer(
     name="recgpt",
@@ -33,7 +33,8 @@ def main() -> None:
     # Read once, when torch starts its threads: they must not spin while they wait, since the engine needs the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        with disk_faults():
+            app()
     except RecgptError as error:
         ERR.print(f"recgpt: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)

@@ -19,7 +19,7 @@ AGAIN: Final = "then run the same command again (every answer kept so far is rep
 _BUGS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 _LOCKED: Final = f"another process holds it locked: end that process, {AGAIN}"
 _RIGHTS: Final = f"it may not be written: give this user the right to write the file and its folder, {AGAIN}"
-_BROKEN: Final = (
+BROKEN: Final = (
     "the file is damaged or no SQLite database: restore it from a backup, or move it away with its -wal and -shm files "
     "to begin a new one"
 )
@@ -31,8 +31,8 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_READONLY: _RIGHTS,
     sqlite3.SQLITE_PERM: _RIGHTS,
     sqlite3.SQLITE_CANTOPEN: f"it can't be opened: check store.url, its folder and this user's rights, {AGAIN}",
-    sqlite3.SQLITE_CORRUPT: _BROKEN,
-    sqlite3.SQLITE_NOTADB: _BROKEN,
+    sqlite3.SQLITE_CORRUPT: BROKEN,
+    sqlite3.SQLITE_NOTADB: BROKEN,
     sqlite3.SQLITE_ERROR: "its tables are not those of recgpt: set store.url to a database of recgpt's own",
 }
 

@@ -60,7 +60,7 @@ def bring_up(engine: Engine) -> None:
     """
     here, newest = revisions(engine)
     if here != newest:
-        _known(engine, here)
+        known(here)
         _upgrade(engine)
 
 
@@ -82,9 +82,10 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_alembic())
 
 
-def _known(engine: Engine, here: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if here is not None and here not in known:
+def known(here: str | None) -> None:
+    """Raises StoreError for a migration that is not ours: a newer recgpt made the store, or another program."""
+    ours = {script.revision for script in _scripts().walk_revisions()}
+    if here is not None and here not in ours:
         raise StoreError(f"the store is at migration {here}, which this recgpt does not know: upgrade recgpt")
 
 
