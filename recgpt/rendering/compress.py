@@ -44,7 +44,7 @@ def compress(
     numbers = things.copy() if searched.any() else labels.of(things)
     if searched.any():
         numbers[~searched] = labels.of(things[~searched])
-    seconds = history.times[chosen].astype("datetime64[s]").astype(np.int64)
+    seconds = history.times[chosen].astype("datetime64[s]", copy=False).astype(np.int64)
     scores = words.weights[history.behaviours[chosen]] * np.exp2((seconds - seconds[-1]) / HALF_LIFE_SECONDS)
     left = chosen[:0]
     if len(numbers) > most_items:
@@ -64,7 +64,7 @@ def compress(
     spans = zip(start[best].tolist(), end[best].tolist(), strict=True)
     texts = labels.texts
     shown = [texts[n] if n < _QUERY else f'"{queries[n - _QUERY]}"' for n in named[best].tolist()]
-    kinds = _kinds(numbers, things, named)[best]
+    kinds = _kinds(numbers, things)[best]
     for place in np.flatnonzero(kinds > 1).tolist():
         shown[place] += f" ({kinds[place]} items)"
     return Compressed(
@@ -110,12 +110,11 @@ def _best(numbers: Ints, scores: np.ndarray[Any, Any], most: int) -> np.ndarray[
     return chosen
 
 
-def _kinds(numbers: Ints, things: Ints, named: Ints) -> Ints:
-    """How many catalogue rows (or searches) each item stands for (L,); `named` are the items' numbers, ascending."""
-    pairs = np.unique(numbers << 32 | things)
-    if len(pairs) == len(named):
-        return np.ones(len(named), np.int64)
-    return np.bincount(np.searchsorted(named, pairs >> 32), minlength=len(named))
+def _kinds(numbers: Ints, things: Ints) -> Ints:
+    """How many catalogue rows (or searches) each item stands for (L,), by number."""
+    pairs = np.sort(numbers << 32 | things)
+    kinds: Ints = np.add.reduceat(_changes(pairs), _starts(pairs >> 32), dtype=np.int64)
+    return kinds
 
 
 def _whens(
@@ -123,35 +122,32 @@ def _whens(
 ) -> list[list[str]]:
     """The text parts of each item's moments, the latest first, items in the order `best`."""
     codes = history.behaviours[chosen]
-    moment, year = moments.moments(history.times[chosen].astype("datetime64[s]"), night)
+    moment, year = moments.moments(history.times[chosen].astype("datetime64[s]", copy=False), night)
     rank = words.ranks[codes]
     from_latest = moments.LAST_MOMENT - moment
     keys = (numbers << moments.MOMENT_BITS | from_latest) << moments.RANK_BITS | rank
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
-    part = _starts(sorted_keys)  # a part: one behaviour at one moment on one line
-    count = np.diff(part, append=len(keys))
+    part = _starts(sorted_keys)  # a part: one behaviour at one moment with one item
+    count = np.append(part[1:], len(keys)) - part
     cell = sorted_keys[part] >> moments.RANK_BITS
-    line = cell >> moments.MOMENT_BITS
     value = _stars(history, chosen[order], codes[order], words, part)
     moment, year, rank = moment[order[part]], year[order[part]], rank[order[part]]
 
-    opens, first = _changes(cell), _changes(line)
-    line_number = np.cumsum(first) - 1
-    cells_before = np.cumsum(opens)
-    place = cells_before - cells_before[first][line_number]  # of the part's moment within its line, from 0
+    opens, first = _changes(cell), _changes(cell >> moments.MOMENT_BITS)
     dropped = np.zeros(len(best), np.int64)
-    if place.max() >= MOST_MOMENTS:
-        shown = place < MOST_MOMENTS
-        dropped = np.bincount(line_number[~shown], count[~shown], len(best)).astype(np.int64)
-        cell, line, count, value, moment, year, rank, opens, first, line_number = (
-            array[shown] for array in (cell, line, count, value, moment, year, rank, opens, first, line_number)
+    if np.add.reduceat(opens, np.flatnonzero(first), dtype=np.int64).max() > MOST_MOMENTS:
+        item, cells = np.cumsum(first) - 1, np.cumsum(opens)
+        shown = cells - cells[first][item] < MOST_MOMENTS  # the moment's place within its item, from 0
+        dropped = np.bincount(item[~shown], count[~shown], len(best)).astype(np.int64)
+        count, value, moment, year, rank, opens, first = (
+            array[shown] for array in (count, value, moment, year, rank, opens, first)
         )
     closes = np.append(opens[1:], True)
     alone = opens & closes
     # A moment at which one thing was done, as at the next moment shown, leaves it to that one to say.
     doing = value << moments.RANK_BITS | rank
-    bare, same_year = np.zeros(len(line), bool), np.zeros(len(line), bool)
+    bare, same_year = np.zeros(len(doing), bool), np.zeros(len(doing), bool)
     bare[:-1] = alone[:-1] & alone[1:] & ~first[1:] & (doing[:-1] == doing[1:])
     same_year[1:] = ~first[1:] & (year[1:] == year[:-1])
     how = (value << moments.COUNT_BITS | np.minimum(count, moments.MOST_COUNT)) << moments.RANK_BITS | rank
