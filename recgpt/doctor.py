@@ -81,7 +81,7 @@ def _store(config: Config) -> str:
     store = open_store(config, migrate=False)
     here, newest = revisions(store)
     if here != newest:
-        known(here)
+        known(store, here)
         raise StoreError(
             f"the store is at migration {here or 'none'}, the newest is {newest}: 'recgpt nightly' migrates it"
         )

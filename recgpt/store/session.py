@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from recgpt.config import Config
 from recgpt.errors import ConfigError, StoreError
 from recgpt.store import faults
+from recgpt.store.tables import Base
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -60,7 +61,7 @@ def bring_up(engine: Engine) -> None:
     """
     here, newest = revisions(engine)
     if here != newest:
-        known(here)
+        known(engine, here)
         _upgrade(engine)
 
 
@@ -82,8 +83,14 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_alembic())
 
 
-def known(here: str | None) -> None:
-    """Raises StoreError for a migration that is not ours: a newer recgpt made the store, or another program."""
+def known(engine: Engine, here: str | None) -> None:
+    """Raises StoreError for what this recgpt must not touch: a newer one's store, or another program's tables."""
+    taken = [name for name in inspect(engine).get_table_names() if here is None and name in Base.metadata.tables]
+    if taken:
+        raise StoreError(
+            f"the store has tables that recgpt did not make ({', '.join(taken)}): set store.url to a database of "
+            "recgpt's own"
+        )
     ours = {script.revision for script in _scripts().walk_revisions()}
     if here is not None and here not in ours:
         raise StoreError(f"the store is at migration {here}, which this recgpt does not know: upgrade recgpt")
