@@ -20,7 +20,7 @@ from recgpt.sources.logs import History
 
 HALF_LIFE_SECONDS = 365 * 86_400
 MOST_MOMENTS = 12  # of an item; what is older is counted
-_QUERY = 1 << 31  # numbers of searches start here, those of catalogue rows and of labels lie below
+_QUERY = 1 << 30  # numbers of searches start here, those of catalogue rows and of labels lie below
 
 
 @dataclass(frozen=True)

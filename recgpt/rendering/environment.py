@@ -7,10 +7,10 @@ event comes or goes, so a prompt that holds them is the same prompt from one suc
 from datetime import date, timedelta
 from typing import Final, Literal
 
-from recgpt.config import Config, Occasion
+from recgpt.config import Config, Occasion, Season
 from recgpt.rendering.clean import clean
 
-SEASONS: Final = ("winter", "spring", "summer", "autumn")
+SEASONS: Final[tuple[Season, ...]] = ("winter", "spring", "summer", "autumn")
 
 
 def environment(config: Config, day: date) -> str:
@@ -24,7 +24,7 @@ def environment(config: Config, day: date) -> str:
     return "\n".join(lines)
 
 
-def season(day: date, hemisphere: Literal["north", "south"] = "north") -> str:
+def season(day: date, hemisphere: Literal["north", "south"] = "north") -> Season:
     """The season by whole months (December begins the north's winter), as shops and weather services count."""
     return SEASONS[(day.month % 12 // 3 + (2 if hemisphere == "south" else 0)) % 4]
 
