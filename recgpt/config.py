@@ -225,6 +225,8 @@ class Explain(Section):
     strategy: Literal["short", "full"] = "short"  # the small model's prompt, or the real model's
     top: int = Field(default=5, ge=0)  # how many of a user's recommendations get an explanation
     tries: int = Field(default=2, ge=1)
+    min_chars: int = Field(default=15, ge=1)  # of a line; what is shorter or longer is refused
+    max_chars: int = Field(default=160, ge=20, le=300)
 
 
 class Judge(Section):

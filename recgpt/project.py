@@ -109,8 +109,10 @@ strategy = "each"                     # a short question per interest; "single" 
 
 [explain]
 strategy = "short"                    # for a small model; "full" for a real one
-# top = 5
+# top = 5                             # of a user's recommendations get one
 # tries = 2
+# min_chars = 15                      # of a line
+# max_chars = 160
 
 [judge]
 form = "said"                         # for a small model; "verdict" asks a real one yes or no

@@ -15,6 +15,8 @@ KNOWN = {
     "minItems", "maxItems", "minLength", "maxLength", "minimum",
 }  # fmt: skip  # what vLLM and llama.cpp both enforce while they decode
 
+NUMBERS = {"per_interest", "total", "personas", "max_chars"}  # variables that the config fills, not the logs
+
 
 def broken(schema: dict[str, Any], value: Any) -> str:  # noqa: PLR0911 (one line a word of the schema)
     """Why `value` does not obey `schema` ("" if it does), for the words of JSON schema that the prompts use."""
@@ -44,10 +46,10 @@ def filled(prompt: Prompt) -> list[dict[str, str]]:
     return prompt.messages(**{name: f"value of {name}" for name in prompt.variables})
 
 
-def test_the_stages_find_their_prompts() -> None:
-    assert TASKS == [
-        "explanation", "explanation_short", "interest_name", "interest_tags", "interests_read", "tags_single",
-    ]  # fmt: skip
+def test_each_prompt_is_some_stage_s_and_each_stage_s_prompt_is_there() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in (FOLDER.parent / "recgpt").rglob("*.py"))
+    assert set(TASKS) <= set(re.findall(r'"(\w+)"', code))
+    assert set(re.findall(r'prompts\.load\("(\w+)"\)', code)) <= set(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -85,11 +87,12 @@ def test_small_model_prompts_have_examples_of_trades_no_shop_is_about() -> None:
         assert "letterpress" in text
 
 
-def test_data_for_a_real_model_is_delimited_and_said_to_be_data() -> None:
-    for task, tag in (("interests_read", "profile"), ("tags_single", "interests"), ("explanation", "product")):
-        messages = filled(load(task))
-        assert f"<{tag}>\nvalue of" in messages[-1]["content"]
-        assert "instruction" in messages[0]["content"]
+@pytest.mark.parametrize("task", [task for task in TASKS if len(load(task).parts) == 2])
+def test_data_for_a_real_model_is_delimited_and_said_to_be_data(task: str) -> None:
+    system, user = (message["content"] for message in filled(load(task)))
+    outside = re.sub(r"^<(\w+)>\n.*?\n</\1>$", "", user, flags=re.MULTILINE | re.DOTALL)
+    assert {name for name in load(task).variables if f"value of {name}" in outside} <= NUMBERS
+    assert "instruction" in system
 
 
 def test_narrowed_schemas_take_the_examples_they_are_made_for() -> None:

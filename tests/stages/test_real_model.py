@@ -13,7 +13,14 @@ from recgpt.words import Horizon, Outcome, Stage, State
 
 
 def line_numbers(body: Body) -> list[int]:
-    return [int(number) for number in re.findall(r"^\[(\d+)\]", last(body), flags=re.MULTILINE)]
+    return [int(number) for number in re.findall(r"\[(\d+)\]", last(body))]
+
+
+def recent(body: Body) -> list[int]:
+    """The numbers on lines that tell of nothing older than two months."""
+    lines = re.findall(r"^(\d[^|]*) \| (.*)", last(body), flags=re.MULTILINE)
+    lately = [things for when, things in lines if {*re.findall(r"20\d\d|[A-Z][a-z]+", when)} <= {"2026", "Sep", "Oct"}]
+    return [int(number) for things in lately for number in re.findall(r"\[(\d+)\]", things)]
 
 
 def interest(name: str, evidence: Any, horizon: str = "long_term") -> dict[str, Any]:
@@ -29,7 +36,8 @@ def say(body: Body) -> Any:
         ]
         return json.dumps({"tags": listed})
     if task(body) == "explanation":
-        return json.dumps({"thoughts": "it fits", "explanation": "Goes with what you have been doing for months."})
+        line = "Keeps going on days when the weather turns and the light fails."
+        return json.dumps({"thoughts": "it fits", "explanation": line})
     return None
 
 
@@ -114,7 +122,7 @@ def test_no_verdict_on_a_known_case_stops_the_run_with_the_remedy(project: Any) 
 
 def test_horizons_are_what_the_model_said(real: Any) -> None:
     def short(body: Body) -> Any:
-        listed = [interest("pottering about", line_numbers(body)[:10], "short_term")]
+        listed = [interest("pottering about", recent(body), "short_term")]
         return json.dumps({"interests": listed}) if task(body) == "interests_read" else None
 
     real.server.answer = instead(short)

@@ -35,7 +35,9 @@ def answer(body: Body) -> str:
         core = leaf(last(body)).split()[-1]
         return json.dumps({"tags": [f"{word} {core} gear" for word in ("light", "sturdy", "everyday", "folding")]})
     if "explanation" in asked:
-        return json.dumps({"explanation": "Goes with what you have been doing for months."})
+        return json.dumps({"explanation": "Keeps going on days when the weather turns and the light fails."})
+    if "style" in asked:
+        return json.dumps({"thoughts": "", "style": "Speak to the doubt they have first, in plain words."})
     if "verdict" in asked:
         return json.dumps({"verdict": "yes"})
     raise AssertionError(f"no script for {sorted(asked)}")
