@@ -172,6 +172,8 @@ class Interests(Section):
     short_term_days: int = Field(default=30, ge=1)  # a recent burst this young may be a short-term interest
     similarity: Share = 0.5  # grouped: how alike the items of one group are (cosine)
     max_interests: int = Field(default=12, ge=1)
+    reread_days: int = Field(default=60, ge=1)  # a memory so old is read again in full, once its user does something
+    drift: Share = 0.8  # above it too: how far what came since has moved from what was read (see recgpt.drift)
     sensitive: tuple[str, ...] = (
         "pregnancy", "fertility", "contraception", "cancer", "diabetes", "depression", "disability", "illness",
         "religion", "religious", "church", "christian", "muslim", "jewish", "hindu", "buddhist",

@@ -4,6 +4,9 @@ For the `grouped` strategy: evidence is right by construction, and a model only 
 whose vectors are alike make a group, searches join the group they are nearest to, and rules decide. What came in one
 burst counts once, however much it holds, so that a gift or a necessity never adds up to an interest: an interest comes
 back. Plain clicks and impressions are not looked at. Nothing here calls a model, and time is bounded for any history.
+
+To stay in a memory takes less than to come into it: a group at the edge of a rule would else be an interest on one
+night, none on the next, and a new one on the third.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,17 +31,28 @@ MIN_WEIGHT: Final = 9.0  # of all bursts together
 SHORT_WEIGHT: Final = 6.0  # of a short-term interest, which has had less time
 SHORT_SPAN: Final = 10  # days; a necessity is looked around for and bought within fewer
 FADED_DAYS: Final = 150  # of the user's own clock without an event: the interest is taken to be over
+STAY_DAYS: Final = 14  # so much longer a remembered interest may go without an event
+STAY_WEIGHT: Final = 0.75  # of the weight that it took to come in
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the rules say of a group."""
+
+    weight: float
+    horizon: Horizon | None  # None: it is no interest
+    why_not: str = ""  # the rule that it breaks: too_little_evidence, burst, faded
+    stays: frozenset[Horizon] = frozenset()  # a remembered interest of these horizons goes on with it
 
 
 @dataclass(frozen=True)
 class Group:
-    """Events of one meaning that the rules call an interest."""
+    """Events of one meaning."""
 
     items: tuple[int, ...]  # catalogue rows, the weightiest first
     events: tuple[int, ...]  # indices into the history, ascending; searches too
     queries: tuple[str, ...]  # distinct texts, in order of time
-    weight: float
-    horizon: Horizon
+    standing: Standing
     first: datetime
     last: datetime
 
@@ -52,7 +66,7 @@ def group(
     rules: Interests,
     night: datetime,
 ) -> list[Group]:
-    """The user's interests, the weightiest first, at most `rules.max_interests`.
+    """All groups, the weightiest first; those whose standing has a horizon are interests.
 
     Args:
         history: events before the night.
@@ -87,24 +101,19 @@ def group(
         asked = searches[(searches_cluster == number) & reliable]
         mine = np.sort(np.concatenate([events[np.isin(position, members)], asked]))
         texts = tuple(dict.fromkeys(str(history.queries[index]) for index in asked))
-        verdict = _judge(history.times[mine], of_event[mine], len(members) + len(texts), rules, latest, today)
-        if verdict is None:
-            continue
-        weight, horizon = verdict
         order = members[np.argsort(-of_item[members], kind="stable")]
         found.append(
             Group(
                 items=tuple(int(row) for row in rows[order]),
                 events=tuple(int(index) for index in mine),
                 queries=texts,
-                weight=weight,
-                horizon=horizon,
+                standing=_judge(history.times[mine], of_event[mine], len(members) + len(texts), rules, latest, today),
                 first=_moment(history.times[mine[0]]),
                 last=_moment(history.times[mine[-1]]),
             )
         )
-    found.sort(key=lambda one: (-one.weight, one.items))
-    return found[: rules.max_interests]
+    found.sort(key=lambda one: (-one.standing.weight, one.items))
+    return found
 
 
 def _clusters(vectors: Array, similarity: float) -> Array:
@@ -129,24 +138,31 @@ def _join(queries: Array, vectors: Array, cluster: Array, similarity: float) -> 
 
 def _judge(
     times: Array, weights: Array, pieces: int, rules: Interests, latest: np.datetime64, today: np.datetime64
-) -> tuple[float, Horizon] | None:
-    """The weight and horizon of a group with these events, in order of time; None if it is no interest.
+) -> Standing:
+    """What a group with these events, in order of time, is.
 
     Whether it has faded is held against the user's own latest event, not against the night: of somebody who was away
     nothing has faded, and whoever does nothing new keeps what was found.
     """
     days, first_of_day = np.unique(times.astype("datetime64[D]"), return_index=True)
-    if pieces < rules.min_items or len(days) < rules.min_days:
-        return None
     by_day = np.minimum(np.add.reduceat(weights, first_of_day), BURST_WEIGHT)
-    span = _days(days[0], days[-1])
-    young = _days(days[0], today) <= 2 * rules.short_term_days and _days(days[-1], today) <= rules.short_term_days
-    if young and span >= SHORT_SPAN and by_day.sum() >= SHORT_WEIGHT:
-        return float(by_day.sum()), Horizon.SHORT_TERM
     weight = float(np.minimum(np.bincount(_bursts(days), by_day), BURST_WEIGHT).sum())
-    if span < rules.min_span_days or weight < MIN_WEIGHT or _days(days[-1], latest) > FADED_DAYS:
-        return None
-    return weight, Horizon.LONG_TERM
+    if pieces < rules.min_items or len(days) < rules.min_days:
+        return Standing(weight, None, "too_little_evidence")
+    total, span = float(by_day.sum()), _days(days[0], days[-1])
+    age, ago, idle = _days(days[0], today), _days(days[-1], today), _days(days[-1], latest)
+    lasts, comes_back = span >= rules.min_span_days, weight >= MIN_WEIGHT
+    stays = set()
+    if span >= SHORT_SPAN and ago <= rules.short_term_days + STAY_DAYS and total >= STAY_WEIGHT * SHORT_WEIGHT:
+        stays.add(Horizon.SHORT_TERM)
+    if lasts and weight >= STAY_WEIGHT * MIN_WEIGHT and idle <= FADED_DAYS + STAY_DAYS:
+        stays.add(Horizon.LONG_TERM)
+    young = age <= 2 * rules.short_term_days and ago <= rules.short_term_days
+    if young and span >= SHORT_SPAN and total >= SHORT_WEIGHT:
+        return Standing(total, Horizon.SHORT_TERM, stays=frozenset(stays))
+    if lasts and comes_back and idle <= FADED_DAYS:
+        return Standing(weight, Horizon.LONG_TERM, stays=frozenset(stays))
+    return Standing(weight, None, "faded" if lasts and comes_back else "burst", frozenset(stays))
 
 
 def _bursts(days: Array) -> Array:

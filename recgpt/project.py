@@ -80,6 +80,8 @@ strategy = "grouped"                  # code groups, the model names; "read" giv
 # short_term_days = 30
 # similarity = 0.5
 # max_interests = 12
+# reread_days = 60                    # later nights read what is new; after so many days all is read again
+# drift = 0.8                         # and so it is where what a user does has moved further than this (0 to 1)
 
 [tags]
 strategy = "each"                     # a short question per interest; "single" asks a real model for all at once

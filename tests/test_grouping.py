@@ -10,7 +10,7 @@ import pytest
 
 from recgpt.config import DEFAULT_BEHAVIOURS, Config, Interests, night_of
 from recgpt.evaluation.truth import majority, read_truth, score
-from recgpt.grouping import MAX_ITEMS, Array, Group, group
+from recgpt.grouping import MAX_ITEMS, Array, Group, Standing, group
 from recgpt.sources.demo import make_shop
 from recgpt.sources.logs import History
 from recgpt.sources.prepare import prepare
@@ -47,6 +47,11 @@ def history(events: Sequence[Event]) -> History:
 
 
 def groups(events: Sequence[Event], queries: Array | None = None, **rules: float) -> list[Group]:
+    """The groups that are interests."""
+    return [one for one in judged(events, queries, **rules) if one.standing.horizon]
+
+
+def judged(events: Sequence[Event], queries: Array | None = None, **rules: float) -> list[Group]:
     vectors = topic_vectors()
     nothing = np.zeros((0, vectors.shape[1]), np.float32)
     return group(
@@ -69,9 +74,13 @@ NECESSITY: list[Event] = [(50, "view", 20), (48, "view", 21), (46, "view", 22), 
 CURIOUS: list[Event] = [(10, "view", 30), (90, "view", 31), (180, "view", 32)]
 
 
+def earlier(events: Sequence[Event], days: int) -> list[Event]:
+    return [(ago + days, behaviour, what) for ago, behaviour, what in events]
+
+
 def test_an_interest_comes_back() -> None:
     [one] = groups(LASTING)
-    assert one.horizon == Horizon.LONG_TERM
+    assert one.standing.horizon == Horizon.LONG_TERM
     assert set(one.items) == {0, 1, 2, 3, 4, 5}
     assert one.items[0] == 1  # the bought one
     assert one.events == tuple(range(len(LASTING)))
@@ -100,7 +109,7 @@ def test_a_recent_phase_is_short_term() -> None:
         (4, "favourite", 13),
     ]
     [one] = groups(phase)
-    assert one.horizon == Horizon.SHORT_TERM
+    assert one.standing.horizon == Horizon.SHORT_TERM
     assert groups([(ago + 200, behaviour, item) for ago, behaviour, item in phase]) == []
 
 
@@ -124,19 +133,18 @@ def test_searches_join_the_topic_that_they_are_near_to() -> None:
     [one] = groups([*LASTING, *asked], queries)
     assert one.queries == ("like item 2",)
     assert len(one.events) == len(LASTING) + 2
-    assert one.weight > groups(LASTING)[0].weight
+    assert one.standing.weight > groups(LASTING)[0].standing.weight
     # Two items and a search are three pieces of evidence; a repeated search is one.
     few: list[Event] = [(ago, "purchase", item) for ago, item in ((20, 0), (120, 2))]
     assert groups([*few, asked[0]], queries[:1])
     assert not groups([*few[:1], asked[0], asked[2]], queries[[0, 2]])
 
 
-def test_weightiest_first_and_no_more_than_asked() -> None:
+def test_weightiest_first() -> None:
     second: list[Event] = [(ago, behaviour, int(item) + 10) for ago, behaviour, item in LASTING]
     second += [(300, "purchase", 19), (220, "purchase", 18)]
     both = groups([*LASTING, *second])
     assert [one.items[0] // 10 for one in both] == [1, 0]
-    assert groups([*LASTING, *second], max_interests=1) == both[:1]
 
 
 def test_rules_are_the_configs() -> None:
@@ -144,6 +152,34 @@ def test_rules_are_the_configs() -> None:
     assert groups(LASTING, min_days=7) == []
     assert groups(LASTING, min_span_days=251) == []
     assert groups(LASTING, similarity=0.9) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "why_not"),
+    [
+        (GIFT, "burst"),
+        (NECESSITY, "burst"),
+        (CURIOUS, "burst"),
+        (LASTING[:2], "too_little_evidence"),
+        ([*earlier(LASTING, 200), (5, "view", 30)], "faded"),
+    ],
+)
+def test_what_is_no_interest_says_why(events: list[Event], why_not: str) -> None:
+    assert judged(events)[0].standing == Standing(judged(events)[0].standing.weight, None, why_not)
+
+
+def test_to_stay_takes_less_than_to_come_in() -> None:
+    idle = earlier(LASTING, 135)
+    assert [one.standing.horizon for one in judged([*idle, (5, "view", 30)])] == [Horizon.LONG_TERM, None]
+    just_over = judged([*earlier(idle, 5), (5, "view", 30)])[0].standing
+    assert just_over.horizon is None
+    assert just_over.stays == {Horizon.LONG_TERM}
+    assert not judged([*earlier(idle, 20), (5, "view", 30)])[0].standing.stays
+    light: list[Event] = [(60, "view", 0), (100, "purchase", 1), (180, "view", 2), (250, "view", 3)]
+    assert judged(light)[0].standing == Standing(7.0, None, "burst", frozenset({Horizon.LONG_TERM}))
+    phase: list[Event] = [(45, "view", 10), (40, "purchase", 11), (34, "view", 12)]
+    assert judged(phase)[0].standing.stays == {Horizon.SHORT_TERM}
+    assert not judged(earlier(phase, 11))[0].standing.stays
 
 
 def test_nothing_comes_of_nothing() -> None:
@@ -168,7 +204,7 @@ def test_a_history_of_50_000_events_is_bounded() -> None:
         values=np.full(n, np.nan, np.float32),
     )
     found = group(heavy, vectors, np.zeros((0, 64)), DEFAULT_BEHAVIOURS, NAMES, Interests(), NIGHT)
-    assert len(found) == 8
+    assert len([one for one in found if one.standing.horizon]) == 8
     assert sum(len(one.items) for one in found) == MAX_ITEMS
     for one in found:
         assert {int(heavy.items[event]) for event in one.events} == set(one.items)
@@ -185,7 +221,8 @@ def test_the_truth_of_a_demo_shop(tmp_path: Path) -> None:
     encoder.encode([query for one in logs.histories(night) for query in one.queries if query])  # at once is faster
     for one in logs.histories(night):
         queries = encoder.encode([query for query in one.queries if query])
-        interests = group(one, vectors, queries, config.behaviours, logs.behaviours, config.interests, night)
+        every = group(one, vectors, queries, config.behaviours, logs.behaviours, config.interests, night)
+        interests = [each for each in every if each.standing.horizon]
         found[one.user_id] = [majority(logs.catalogue.categories[row] for row in each.items) for each in interests]
     result = score(found, read_truth(tmp_path / "truth" / "interests.parquet", night))
     assert result.users == 60

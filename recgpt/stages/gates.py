@@ -6,6 +6,7 @@ Gates are code: they cost nothing, give the same verdict twice, and don't depend
 import re
 from collections.abc import Collection, Iterable
 
+from recgpt.rendering.clean import clean
 from recgpt.stages.work import Refused
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -47,6 +48,8 @@ def interest_name(name: str, *, titles: Collection[str], examples: Collection[st
     length = len(words(name))
     if not 1 <= length <= 5 or len(name) > 60 or not re.search(r"[^\W\d_]{3}", name):
         raise Refused("name", name, "an interest's name has 1 to 5 words")
+    if clean(name, 60) != name:  # it goes into later prompts
+        raise Refused("name", name, "a name is plain words")
     if stutters(name):
         raise Refused("stutter", name, "a word stands in it twice")
     if words(name)[-1] in NO_END:

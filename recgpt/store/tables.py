@@ -117,11 +117,10 @@ class Memory(Base):
     __tablename__ = "memories"
     user_id: Mapped[str] = mapped_column(primary_key=True)
     read_until: Mapped[datetime]  # events before this moment are in the memory
+    read_hash: Mapped[str] = mapped_column(String(71))  # of those events: a late or changed one shows here
     full_night: Mapped[date]  # of the last full reading
     night: Mapped[date] = mapped_column(index=True)  # of the last reading, full or not; nights only go forward
-    rules_hash: Mapped[str] = mapped_column(
-        String(71)
-    )  # of prompts, model and rules: when they change, all is read anew
+    rules_hash: Mapped[str] = mapped_column(String(71))  # of prompts, model, rules: with others all is read anew
 
 
 class Interest(Base):

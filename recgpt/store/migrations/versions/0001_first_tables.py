@@ -159,6 +159,7 @@ def upgrade() -> None:
         "memories",
         sa.Column("user_id", sa.String(length=255), nullable=False),
         sa.Column("read_until", tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("read_hash", sa.String(length=71), nullable=False),
         sa.Column("full_night", sa.Date(), nullable=False),
         sa.Column("night", sa.Date(), nullable=False),
         sa.Column("rules_hash", sa.String(length=71), nullable=False),
