@@ -182,23 +182,32 @@ class Interests(Section):
     )  # fmt: skip
 
 
+Season = Literal["winter", "spring", "summer", "autumn"]
+DEFAULT_SEASON_WORDS: dict[Season, tuple[str, ...]] = {
+    "winter": ("winter", "snow", "ski", "skiing", "sledge", "sled", "toboggan"),
+    "spring": ("springtime",),
+    "summer": ("summer", "beach", "sunbathing", "paddling pool"),
+    "autumn": ("autumn",),
+}
+
+
 class Tags(Section):
-    strategy: Literal["each", "single"] = "each"  # one short call an interest, or one call for all of a user's
-    retrievable: Share = 0.35  # how near (cosine) some item must be to a tag
-    fresh_days: int = Field(default=30, ge=0)  # a tag answered by something bought this recently is not fresh
+    # One short call an interest; one call for all of a user's; or a planner, an expert a persona, and an arbiter.
+    strategy: Literal["each", "single", "experts"] = "each"
+    personas: int = Field(default=3, ge=1, le=8)  # experts: the most that the planner makes of a user
     per_interest: int = Field(default=4, ge=1, le=50)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    seed: int = 0
+    retrievable: Share = 0.45  # how near (cosine) some item must be to a tag
+    duplicate: Share = 0.92  # from this likeness two tags of a user say the same
+    same_as_done: Share = 0.75  # from this likeness a tag only names what was done
+    fresh_days: int = Field(default=30, ge=0)  # of a user's latest: a tag that names something done in them isn't fresh
+    fresh_behaviours: tuple[str, ...] = ("purchase",)  # what counts as done: a thing only looked at is still wanted
     banned: tuple[str, ...] = (
-        "smart",
-        "modular",
-        "set",
-        "premium",
-        "quality",
-        "best",
-        "new",
-        "product",
-        "item",
-        "stuff",
-    )
+        "smart", "modular", "set", "premium", "quality", "best", "new", "product", "item", "stuff",
+    )  # fmt: skip
+    # A tag with one of these is for that season. Not "spring" and "fall": sofas have the one, ropes stop the other.
+    season_words: dict[Season, tuple[str, ...]] = Field(default_factory=lambda: dict(DEFAULT_SEASON_WORDS))
 
 
 class Towers(Section):
@@ -264,9 +273,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def behaviours_are_known(self) -> Self:
-        unknown = sorted(set(self.score.leave_out) - set(self.behaviours))
-        if unknown:
-            raise ValueError(f"score.leave_out names behaviours that [behaviours] does not: {', '.join(unknown)}")
+        for key, named in (
+            ("score.leave_out", self.score.leave_out),
+            ("tags.fresh_behaviours", self.tags.fresh_behaviours),
+        ):
+            unknown = sorted(set(named) - set(self.behaviours))
+            if unknown:
+                raise ValueError(f"{key} names behaviours that [behaviours] does not: {', '.join(unknown)}")
         return self
 
     @property

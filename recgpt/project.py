@@ -84,10 +84,23 @@ strategy = "grouped"                  # code groups, the model names; "read" giv
 # drift = 0.8                         # and so it is where what a user does has moved further than this (0 to 1)
 
 [tags]
-strategy = "each"                     # a short question per interest; "single" asks a real model for all at once
+strategy = "each"                     # a short question per interest; "single" asks a real model for all at once, and
+# personas = 3                        # "experts" a planner, an expert for each of so many personas, and an arbiter
 # per_interest = 4
-# retrievable = 0.35
-# fresh_days = 30
+# temperature = 0.0
+# seed = 0
+# retrievable = 0.45                  # how near (cosine) some item must be to a tag
+# duplicate = 0.92                    # from this likeness two tags of a user say the same
+# same_as_done = 0.75                 # from this likeness a tag only names what was done
+# fresh_days = 30                     # before the user's last event: what was done in them is not proposed again
+# fresh_behaviours = ["purchase"]     # what counts as done
+# banned = ["smart", "modular", "set", "premium", "quality", "best", "new", "product", "item", "stuff"]
+
+# [tags.season_words]                 # a tag with one of them fits that season and the one before it
+# winter = ["winter", "snow", "ski", "skiing", "sledge", "sled", "toboggan"]
+# spring = ["springtime"]             # not "spring": sofas have springs
+# summer = ["summer", "beach", "sunbathing", "paddling pool"]
+# autumn = ["autumn"]
 
 # [towers]
 # dim = 64

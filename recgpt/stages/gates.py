@@ -64,23 +64,6 @@ def interest_name(name: str, *, titles: Collection[str], examples: Collection[st
     return name
 
 
-def tag_form(tag: str, *, brands: Iterable[str], banned: Collection[str]) -> str:
-    """Modifier + core word: 2 to 6 words, none twice, no brand of the evidence, no vague word, no bare number."""
-    tag = " ".join(tag.split()).strip(" .\"'").lower()
-    parts = words(tag)
-    if not 2 <= len(parts) <= 6 or any(part.isdigit() for part in parts):
-        raise Refused("form", tag, "a tag is modifier + core word, 2 to 6 words")
-    if stutters(tag):
-        raise Refused("stutter", tag, "a word stands in it twice")
-    vague = next((part for part in parts if part in banned), None)
-    if vague:
-        raise Refused("vague", tag, vague)
-    brand = next((brand for brand in brands if brand and contains(tag, brand)), None)
-    if brand:
-        raise Refused("brand", tag, brand)
-    return tag
-
-
 def stutters(text: str) -> bool:
     """Whether a word that says something stands in a text twice."""
     stems = [word[:STEM] for word in words(text) if word not in SMALL]

@@ -5,6 +5,7 @@ item's category, and word runs that several titles share. It trains when there i
 older than `towers.retrain_days`, or when it is told to.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from recgpt.words import Stage
 from towers.checkpoint import load, save
 from towers.config import TowersConfig, TowersError
 from towers.data import TrainingData
+from towers.features import item_features, text_features
 from towers.model import ThreeTowers
+from towers.scoring import encode_items, encode_tags
 from towers.tag_texts import tag_texts
+from towers.topk import top_k
 from towers.training import Epoch, train
 
 KIND = "towers"
@@ -101,6 +105,25 @@ def load_newest(night: Night) -> tuple[str, ThreeTowers]:
     except TowersError as error:
         raise CheckpointError(f"{error}: 'recgpt towers train'") from error
     return newest.version, model
+
+
+def tag_finder(night: Night, k: int) -> Callable[[str, Array], Array]:
+    """How this night's towers answer a tag: from its text and its sentence vector (D,) to rows (k,) of nearest items.
+
+    Raises:
+        CheckpointError: as `load_newest`.
+    """
+    _, model = load_newest(night)
+    catalogue = night.logs.catalogue
+    features = item_features(catalogue.ids, catalogue.titles, catalogue.categories, model.config, night.vectors)
+    items = encode_items(model, features)  # (N, dim)
+
+    def find(tag: str, vector: Array) -> Array:
+        tags = encode_tags(model, text_features([tag], model.config, vector[None]))
+        _, rows = top_k(tags, items, min(k, len(items)))
+        return rows[0].numpy()
+
+    return find
 
 
 def learnt_behaviours(config: Config) -> tuple[str, ...]:

@@ -39,31 +39,3 @@ def test_a_name_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> N
 
 def test_a_sensitive_word_inside_another_word_is_none() -> None:
     assert name("gayal wool") == "gayal wool"
-
-
-def tag(text: str) -> str:
-    return gates.tag_form(text, brands=["Norvik", "Summit Line"], banned=["smart", "set"])
-
-
-def test_a_tag_is_lower_cased_and_kept() -> None:
-    assert tag("Waterproof trail shoes") == "waterproof trail shoes"
-
-
-@pytest.mark.parametrize(
-    ("text", "gate"),
-    [
-        ("shoes", "form"),
-        ("one two three four five six seven", "form"),
-        ("trail shoes 42", "form"),
-        ("norvik trail shoes", "brand"),
-        ("light summit line jacket", "brand"),
-        ("smart trail shoes", "vague"),
-        ("trail trail shoes", "stutter"),
-    ],
-)
-def test_a_tag_is_refused_by_the_gate_that_it_breaks(text: str, gate: str) -> None:
-    assert refused(tag, text) == gate
-
-
-def test_a_brand_is_a_whole_word() -> None:
-    assert tag("norvikish trail shoes") == "norvikish trail shoes"
