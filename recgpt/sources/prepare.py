@@ -66,12 +66,12 @@ def prepare(config: Config) -> Logs:
             with tempfile.TemporaryDirectory(dir=home, prefix=".new-", ignore_cleanup_errors=True) as new:
                 try:
                     made = _make(config, Path(new), read, found)
+                    _swap(home, Path(new), {**state, **made})
                 except (duckdb.Error, OSError) as error:
                     raise DataError(
                         f"preparing the logs failed: {error}. Is there room and permission to write in {home}? "
                         "What was prepared before is untouched"
                     ) from error
-                _swap(home, Path(new), {**state, **made})
         return Logs(home)
 
 
