@@ -65,8 +65,9 @@ class Criterion:
 
     @property
     def top_logprobs(self) -> int:
-        """How many alternatives a token the engine must give: for a verdict both answers, else only what was said."""
-        return 20 if self.form == "verdict" else 1
+        """How many tokens the engine must offer at each place: for a verdict both answers in all their spellings; else
+        what was said and a few others, which show whether the model was free to say it."""
+        return 20 if self.form == "verdict" else 5
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -6,7 +6,9 @@ since a constrained engine can't choose them. Without probabilities the word its
 
 `read_said` reads {"answer": CLAIM}, which the model was made to say. Its score is the geometric mean of the
 probabilities of the value's tokens: what the model would have given each word had it been free. It stands in `p_yes`,
-and means something only against a threshold fitted on known cases of the same question.
+and means something only against a threshold fitted on known cases of the same question. An engine
+that gives probabilities after its grammar (vLLM does) says nothing of the kind, and is found out: it calls every other
+token impossible.
 
 What can't be read raises `NoVerdict`; it is never a no.
 """
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 WORDS: Final = {"yes": True, "no": False}
 ROUNDING: Final = 1e-3  # a server's probability of 1 may come with a logarithm a little above 0
+IMPOSSIBLE: Final = -1000.0  # no model says so of a token it might choose; vLLM says -9999 of what a grammar forbids
 _VALUE: Final = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)"'
 
 
@@ -64,12 +67,15 @@ def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thresh
     """Read how probable the model found what it was made to say; arguments and errors as for `read_verdict`.
 
     Raises:
-        NoVerdict: also where the engine gives no token probabilities: what was said is then no verdict at all.
+        NoVerdict: also where the engine gives no token probabilities, or not those of a model that was free to say
+            something else: what was said is then no verdict at all.
     """
     _value(content, "answer")
     if logprobs is None:
         raise NoVerdict("the engine gives no token probabilities, and this form of judging is made of them")
     _check(logprobs)
+    if any(float(other["logprob"]) < IMPOSSIBLE for entry in logprobs for other in entry.get("top_logprobs") or ()):
+        raise NoVerdict("the engine's probabilities are those after the grammar; this form needs the model's own")
     values = [float(entry["logprob"]) for entry, _ in _tokens_of(logprobs, "answer")]
     score = math.exp(sum(values) / len(values))
     return Verdict(score >= threshold, score, threshold)

@@ -4,10 +4,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from recgpt.config import Config
 from recgpt.errors import ConfigError, EngineError
+
+# JSON without spaces and line breaks. Where they are allowed a model may write nothing else until max_tokens is reached,
+# and a good one pays for them. vLLM has this for a backend that is named, so xgrammar, its usual first choice, is.
+COMPACT: Final = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 
 
 def serve_command(config: Config, extra: Sequence[str] = ()) -> list[str]:
@@ -41,5 +46,6 @@ def serve_command(config: Config, extra: Sequence[str] = ()) -> list[str]:
         "--enable-prefix-caching",  # the instructions of a task are computed once
         "--enable-lora", "--max-lora-rank", "64",
         "--enable-prompt-tokens-details",  # says how much of a prompt was in the cache
+        "--structured-outputs-config", COMPACT,
         *rest,
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The command that `recgpt engine serve` becomes."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def test_it_serves_the_configs_model_on_loopback(vllm: Path) -> None:
     for pair in (("--host", "127.0.0.1"), ("--port", "8123")):
         assert command[command.index(pair[0]) + 1] == pair[1]
     assert {"--enable-prefix-caching", "--enable-lora"} <= set(command)
+    assert json.loads(command[command.index("--structured-outputs-config") + 1])["disable_any_whitespace"] is True
     assert "--served-model-name" not in command
 
 

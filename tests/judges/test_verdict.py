@@ -124,3 +124,11 @@ def test_said_counts_tokens_that_share_the_quotes_and_escapes() -> None:
 def test_said_without_probabilities_is_no_verdict() -> None:
     with pytest.raises(NoVerdict, match="gives no token probabilities"):
         read_said('{"answer": "tea"}', None, 0.5)
+
+
+def test_said_under_a_grammar_that_hides_the_model_is_no_verdict() -> None:
+    logprobs = [entry('{"answer": "', 1.0), entry("trail", 0.9, run=0.1), entry(" running", 1.0), entry('"}', 1.0)]
+    assert read_said('{"answer": "trail running"}', logprobs, 0.1).p_yes == pytest.approx(math.sqrt(0.9))
+    logprobs[0]["top_logprobs"].append({"token": "tea", "logprob": -9999.0})  # as vLLM says: impossible
+    with pytest.raises(NoVerdict, match="after the grammar"):
+        read_said('{"answer": "trail running"}', logprobs, 0.1)

@@ -1,0 +1,72 @@
+"""One real vLLM server for all tests of this room, and a project that asks it. A token takes it some 50 ms."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine as Store
+from vllm_server import VllmServer
+
+from recgpt.config import Config, load
+from recgpt.engine.asking import LanguageModel
+from recgpt.engine.open import open_engine
+from recgpt.engine.requests import Reply, Request
+from recgpt.store.session import open_store
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    server = VllmServer.at(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(autouse=True)
+def log(server: VllmServer) -> Iterator[None]:
+    """What the server said in the meantime, beside a test that fails."""
+    before = server.log.stat().st_size
+    yield
+    with server.log.open("rb") as file:
+        file.seek(before)
+        print(file.read().decode("utf-8", "replace"))
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, server: VllmServer) -> Callable[..., Config]:
+    def make(**engine: Any) -> Config:
+        (tmp_path / "recgpt.toml").write_text(server.settings(in_flight=8, retries=1, **engine), encoding="utf-8")
+        return load(tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def config(make_config: Callable[..., Config]) -> Config:
+    return make_config()
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[Store]:
+    store = open_store(config)
+    yield store
+    store.dispose()
+
+
+Ask = Callable[[Callable[[LanguageModel], Sequence[Request]]], list[Reply]]
+
+
+@pytest.fixture
+def ask(config: Config, store: Store) -> Ask:
+    """Resolve requests with the open model and ask them all at once."""
+
+    def ask(build: Callable[[LanguageModel], Sequence[Request]]) -> list[Reply]:
+        async def work() -> list[Reply]:
+            async with open_engine(config, store) as model:
+                return list(await asyncio.gather(*(model.ask(request) for request in build(model))))
+
+        return asyncio.run(work())
+
+    return ask
