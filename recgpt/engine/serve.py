@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from recgpt.config import Config
 from recgpt.errors import ConfigError, EngineError
 
-# JSON without spaces and line breaks. Where they are allowed a model may write nothing else until max_tokens is reached,
-# and a good one pays for them. vLLM has this for a backend that is named, so xgrammar, its usual first choice, is.
+# JSON without spaces and line breaks: where they are allowed a weak model may write nothing else until max_tokens is
+# reached, and a good one pays for them. vLLM has this for a backend that is named, so xgrammar, its first choice, is.
 COMPACT: Final = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 
 
