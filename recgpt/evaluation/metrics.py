@@ -74,6 +74,20 @@ def mean(values: Floats) -> Mean:
     return Mean(float(known.mean()) if len(known) else float("nan"), len(known), len(values))
 
 
+def interval(values: Floats, *, rounds: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean of users' values (U,), NaN left out; drawn over users.
+
+    NaN, NaN where no user has a value. Source: Efron and Tibshirani 1993.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    means = [known[rng.integers(0, len(known), len(known))].mean() for _ in range(rounds)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def _wanted(wanted: Wanted, n: int) -> Array:
     return np.unique(np.atleast_1d(np.asarray(wanted[n])))
 

@@ -58,3 +58,14 @@ def test_mean_of_nobody_is_nan():
 def test_coverage():
     assert metrics.coverage(RANKING, 10, 1) == pytest.approx(0.4)  # 5, 1, 4, 7
     assert metrics.coverage(RANKING, 10, 3) == pytest.approx(0.8)  # 1 2 3 4 5 7 8 9
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_users() -> None:
+    few, many = np.array([0.0, 1.0] * 5 + [np.nan]), np.array([0.0, 1.0] * 500)
+    low, high = metrics.interval(few)
+    assert (low, high) == metrics.interval(few)  # drawn from a seed
+    assert 0.1 <= low < 0.5 < high <= 0.9
+    narrow = metrics.interval(many)
+    assert narrow[1] - narrow[0] == pytest.approx(0.062, abs=0.004)  # 2 x 1.96 x .5 / sqrt(1000) = .062
+    assert metrics.interval(np.ones(3)) == (1.0, 1.0)
+    assert np.isnan(metrics.interval(np.array([np.nan]))).all()
