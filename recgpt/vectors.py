@@ -59,6 +59,7 @@ class Encoder:
         self._cache = cache
         self._rows: dict[bytes, int] = {}
         self._read = 0  # records of the file seen so far
+        self._seen: Any = None  # the same records; the file is only added to, so they stay where they are
 
     @cached_property
     def version(self) -> str:
@@ -92,7 +93,7 @@ class Encoder:
         if new:
             self.encoded += len(new)
             self._refresh()
-        return np.array(self._records()["vector"][[self._rows[key] for key in keys]], np.float32)
+        return np.array(self._seen["vector"][[self._rows[key] for key in keys]], np.float32)
 
     def compute(self, texts: Sequence[str]) -> Vectors:
         """As `encode`, but without the memory."""
@@ -140,7 +141,7 @@ class Encoder:
         records = self._records()
         for row, key in enumerate(records["key"][self._read :].tolist(), self._read):
             self._rows[key] = row
-        self._read = len(records)
+        self._read, self._seen = len(records), records
 
     def _add(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         records = np.zeros(len(keys), self._record)

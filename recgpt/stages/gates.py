@@ -5,6 +5,7 @@ Gates are code: they cost nothing, give the same verdict twice, and don't depend
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from recgpt.rendering.clean import clean
 from recgpt.stages.work import Refused
@@ -29,12 +30,18 @@ def words(text: str) -> list[str]:
 
 def same_text(one: str, other: str) -> bool:
     """Whether two short texts say the same in the same words."""
-    return words(one) == words(other)
+    return _spaced(one) == _spaced(other)
 
 
 def contains(text: str, phrase: str) -> bool:
     """Whether the words of `phrase` stand in `text` in a row."""
-    return f" {' '.join(words(phrase))} " in f" {' '.join(words(text))} "
+    return _spaced(phrase) in _spaced(text)
+
+
+@lru_cache(maxsize=16_384)
+def _spaced(text: str) -> str:
+    """Its words with a space around each. Topics, titles and names are compared again and again."""
+    return f" {' '.join(words(text))} "
 
 
 def interest_name(name: str, *, titles: Collection[str], examples: Collection[str], sensitive: Iterable[str]) -> str:

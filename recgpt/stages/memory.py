@@ -67,21 +67,27 @@ class Reading:
         wanted = {_key(entry) for entry in unit.evidence}
         times = np.array([entry["timestamp"][:19] for entry in unit.evidence], "datetime64[s]")
         near = np.flatnonzero(np.isin(self.history.times.astype("datetime64[s]"), times))
-        return {event for event in near.tolist() if _key(self._entry(event, "")) in wanted}
+        entries = self._entries(near.tolist(), "")
+        return {event for event, entry in zip(near.tolist(), entries, strict=True) if _key(entry) in wanted}
 
     def evidence(self, events: Sequence[int]) -> tuple[Entry, ...]:
         """The latest EVIDENCE of these events (indices, ascending), attached by tonight."""
-        return tuple(self._entry(event, self.night.day.isoformat()) for event in events[-EVIDENCE:])
+        return self._entries(events[-EVIDENCE:], self.night.day.isoformat())
 
-    def _entry(self, event: int, night: str) -> Entry:
-        row, logs = int(self.history.items[event]), self.night.logs
-        what = {"item_id": logs.catalogue.ids[row]} if row >= 0 else {"query": self.history.queries[event] or ""}
-        return {
-            "timestamp": moment(self.history, event).isoformat(),
-            "behaviour": logs.behaviours[int(self.history.behaviours[event])],
-            **what,
-            "night": night,
-        }
+    def _entries(self, events: Sequence[int], night: str) -> tuple[Entry, ...]:
+        # By columns: event by event, this was a seventh of the time of a stage whose model answers at once.
+        history, logs, chosen = self.history, self.night.logs, list(events)
+        moments = np.datetime_as_string(history.times[chosen].astype("datetime64[s]")).tolist()
+        rows, codes = history.items[chosen].tolist(), history.behaviours[chosen].tolist()
+        return tuple(
+            {
+                "timestamp": f"{when}+00:00",
+                "behaviour": logs.behaviours[code],
+                **({"item_id": logs.catalogue.ids[row]} if row >= 0 else {"query": history.queries[event] or ""}),
+                "night": night,
+            }
+            for event, when, row, code in zip(chosen, moments, rows, codes, strict=True)
+        )
 
 
 @dataclass(frozen=True)
