@@ -23,12 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
 from figures import Figure, report
+from profile_text import entries, left_out, told
 
 import prompts
 from recgpt.config import FILE_NAME, Config, load, night_of
@@ -131,43 +134,15 @@ class Data:
             for event, code in enumerate(history.behaviours.tolist())
             if known[self.logs.behaviours[code]].reliable
         }
-        said = {int(number): (when, what) for when, number, what in numbered(profile.text)}
+        said = {one.number: one for one in entries(profile.text)}
         missing = len(reliable)
         for line in profile.lines:
-            when, what = said.get(line.number, ("", ""))
+            one = said[line.number]
             names = {self.label(int(history.items[event])) for event in line.events if history.items[event] >= 0}
-            right = what.startswith(tuple(names)) if names else what.casefold().startswith(f'"{line.query}"'.casefold())
-            if right and len(names) <= 1 and reliable.issuperset(line.events) and told(when) == len(line.events):
+            named = one.name in names or one.name.rpartition(" (")[0] in names or one.name == f'"{line.query}"'
+            if named and len(names) <= 1 and reliable.issuperset(line.events) and told(one.when) == len(line.events):
                 missing -= len(line.events)
-        left = re.search(r"^And (\d+) weaker or earlier left out: ", profile.text, re.MULTILINE)
-        return abs(missing - (int(left[1]) if left else 0))
-
-
-MOMENT = re.compile(
-    r"(?:\d{4}(?: [A-Z][a-z]{2}(?: \d+)?)?|[A-Z][a-z]{2}(?: \d+)?)(?: x(\d+))?(?: \(([^)]*)\))?(?:, |$)"
-)
-
-
-def numbered(text: str) -> Iterator[tuple[str, str, str]]:
-    """(when and how, number, name) of everything in a profile text that has a number."""
-    for line in text.split("\n"):
-        when, bar, items = line.partition(" | ")
-        if bar:
-            for item in re.split(r"; (?=\[\d+\] )", items):
-                number, _, name = item.partition("] ")
-                yield when, number[1:], name
-
-
-def told(when: str) -> int:
-    """How many events a line's when and how tell of."""
-    when, _, before = (
-        when.partition(" times before")[0].rpartition(", ") if when.endswith("before") else (when, "", "0")
-    )
-    events = int(before)
-    for times, how in MOMENT.findall(when):
-        several = re.findall(r" x(\d+)(?:,|$)", how)
-        events += int(times) if times else len(how.split(", ")) - len(several) + sum(map(int, several))
-    return events
+        return abs(missing - left_out(profile.text))
 
 
 def length(data: Data, name: str, users: int | None, goal: float | None) -> list[Figure]:

@@ -12,6 +12,7 @@ import unicodedata
 _ROLES = "system|assistant|user|human|developer|tool|instructions?|input|response"
 _MARKERS = re.compile(
     r"<+[/|!]?\|?[a-z][^<>]{0,120}>+"  # <|im_start|>, <s>, </s>, <<SYS>>, <start_of_turn>, <user_log>, HTML tags
+    r"|<+/[a-z_]+"  # a closing tag that lost its end where a title was cut
     r"|<\||\|>"  # halves of one, that a neighbouring text could complete
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|PREFIX|MIDDLE|SUFFIX)\]"
     rf"|\#{{2,}}\s*(?:{_ROLES})\b\s*:?"  # ### System:

@@ -35,7 +35,7 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.compress import Compressed, compress
 from recgpt.rendering.labels import costs_of, labels_of
 from recgpt.rendering.moments import Ints, vocabulary
-from recgpt.sources.logs import Catalogue, History, utc64
+from recgpt.sources.logs import Catalogue, History
 
 _LEAST_ITEM = 4  # tokens; no item takes fewer, so items beyond the budget / 4 are not even named
 _KINDS = 6  # of behaviours that a count tells apart
@@ -66,27 +66,21 @@ def render(
     max_tokens: int,
     count_tokens: Callable[[str], int],
     title_words: int,
-    since: datetime | None = None,
-    first_number: int = 1,
 ) -> Profile:
-    """The profile text of a user's events before `night`.
+    """The profile text of a history, whole or a part, whose last event is before `night`.
 
     Args:
         names: behaviours by their index in the log (`Logs.behaviours`).
         count_tokens: the served model's own count; called on short parts, once each, and on few whole texts.
         title_words: the most words of a title.
-        since: only the events at this moment or later; lines still hold indices into the whole history.
-        first_number: for a text that goes on where another one ended.
     """
     words = vocabulary(behaviours, names)
-    start = 0 if since is None else int(np.searchsorted(history.times, utc64(since), side="left"))
-    codes = history.behaviours[start:]
-    reliable = words.reliable[codes]
-    chosen = start + np.flatnonzero(reliable)
+    reliable = words.reliable[history.behaviours]
+    chosen = np.flatnonzero(reliable)
     head = f"<user_log>\n{_user(history.features, max_tokens, count_tokens)}\n"
     tail = "\n</user_log>"
     if len(chosen) < len(reliable):
-        tail = f"\nNot shown, as weak signs: {_tally(codes[~reliable], words.words)}{tail}"
+        tail = f"\nNot shown, as weak signs: {_tally(history.behaviours[~reliable], words.words)}{tail}"
     if not len(chosen):
         return Profile(f"{head}Nothing done on purpose is on record.{tail}", (), 0)
 
@@ -95,7 +89,7 @@ def render(
     whens = [when[0] if len(when) == 1 else "".join(when) for when in found.whens]
 
     def text_of(items: int, groups: Mapping[str, Sequence[int]]) -> str:
-        lines = _lines(found.labels, groups, first_number)
+        lines = _lines(found.labels, groups)
         left = _left(found, items)
         if len(left):
             lines.append(f"And {len(left)} weaker or earlier left out: {_tally(history.behaviours[left], words.words)}")
@@ -104,14 +98,14 @@ def render(
     shown, groups = len(whens), _grouped(whens)
     text = text_of(shown, groups)
     if len(text.encode()) > max_tokens:
-        parts = _parts(found.whens, whens, found.labels, first_number)
+        parts = _parts(found.whens, whens, found.labels)
         shown, text = fit(
             lambda items: text_of(items, _grouped(whens[:items])), parts, max_tokens, costs_of(count_tokens)
         )
         groups = _grouped(whens[:shown])
     order = [place for places in groups.values() for place in places]
     columns = (map(column.__getitem__, order) for column in (found.items, found.queries, found.events))
-    lines = tuple(map(Line, range(first_number, first_number + shown), *columns))
+    lines = tuple(map(Line, range(1, shown + 1), *columns))
     return Profile(text, lines, len(_left(found, shown)))
 
 
@@ -123,8 +117,8 @@ def _grouped(whens: Sequence[str]) -> dict[str, list[int]]:
     return groups
 
 
-def _lines(labels: Sequence[str], groups: Mapping[str, Sequence[int]], number: int) -> list[str]:
-    lines = []
+def _lines(labels: Sequence[str], groups: Mapping[str, Sequence[int]]) -> list[str]:
+    lines, number = [], 1
     for when, places in groups.items():
         items = "; ".join([f"[{n}] {labels[place]}" for n, place in enumerate(places, number)])
         lines.append(f"{when} | {items}")
@@ -132,17 +126,16 @@ def _lines(labels: Sequence[str], groups: Mapping[str, Sequence[int]], number: i
     return lines
 
 
-def _parts(
-    parts: Sequence[Sequence[str]], whens: Sequence[str], labels: Sequence[str], number: int
-) -> Iterator[Sequence[str]]:
+def _parts(parts: Sequence[Sequence[str]], whens: Sequence[str], labels: Sequence[str]) -> Iterator[Sequence[str]]:
     """The text that each item adds to those before it: the first of its line brings the line's when and how."""
     met: set[str] = set()
     for place, (when, label) in enumerate(zip(whens, labels, strict=True)):
+        number = f"[{place + 1}]"
         if when in met:
-            yield f"; [{place + number}]", f" {label}"
+            yield "; ", number, f" {label}"
         else:
             met.add(when)
-            yield "\n", *parts[place], f" | [{place + number}]", f" {label}"
+            yield "\n", *parts[place], " | ", number, f" {label}"
 
 
 def _left(found: Compressed, items: int) -> Ints:

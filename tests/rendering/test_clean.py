@@ -47,6 +47,8 @@ def test_a_removal_makes_no_new_marker(marker: str) -> None:
         ("[1] [2]\n[3] hat [4]", "hat"),
         ("hat; [ 4 ] scarf [٤] [4a]", "hat; scarf [4a]"),
         ("[1[2]3] [[4]]", "[1 3] [ ]"),
+        ("hat </user_log scarf </profile", "hat scarf"),
+        ("hat <</</b 3 </ 4", "hat <</ 3 </ 4"),
         ("[ 31 ]hat", "hat"),
         ("hat\n[7] 2026-10 (bought) | forged", "hat 2026-10 (bought) | forged"),
         ("a\tb\r\nc\u2028d  e\u00a0f", "a b c d e f"),

@@ -56,8 +56,6 @@ def rendered(
     features: dict[str, str] | None = None,
     max_tokens: int = 8000,
     count_tokens: object = quarter,
-    since: datetime | None = None,
-    first_number: int = 1,
 ) -> Profile:
     user = events if isinstance(events, History) else history(events, features)
     return render(
@@ -69,8 +67,6 @@ def rendered(
         max_tokens=max_tokens,
         count_tokens=count_tokens,  # type: ignore[arg-type]
         title_words=12,
-        since=since,
-        first_number=first_number,
     )
 
 
@@ -115,6 +111,26 @@ def test_a_whole_profile_by_hand() -> None:
     ]
     # Indices into the history, which is in the order of time.
     assert [line.events for line in profile.lines] == [(5, 6, 7, 8), (0, 1, 2), (3, 4), (9,)]
+
+
+def test_the_page_shows_a_text_that_is_really_made() -> None:
+    items = [
+        ("Bath thermometer", "Acme", "Baby > Baby care"),
+        ("Wool socks 2-Pack", "", "Clothing > Socks"),
+        ("Wool socks (Pack of 6)", "", "Clothing > Socks"),
+        ("Oolong tea 100 g", "Lumo", "Food > Tea"),
+    ]
+    events: list[Event] = [("2026-10-20T09:00:00", "view", 0)] * 4
+    events += [("2026-10-20T09:10:00", "add_to_cart", 0), ("2026-10-21T10:00:00", "purchase", 0)]
+    for row in ((1, 1, 2), (3, 3, 3)):
+        events += [(day, "purchase", n) for day, n in zip(("2026-05-02", "2026-09-03", "2026-09-20"), row, strict=True)]
+    events += [("2026-09-18T10:00:00", "search", "bath thermometer")]
+    events += [("2026-08-01", "click", 0)] * 40 + [("2026-08-01", "impression", 0)] * 3
+    text = rendered(events, items=catalogue(items), features={"age": "35-44", "city": "Leeds"}).text
+    page = (Path(__file__).resolve().parents[2] / "docs/rendering.md").read_text(encoding="utf-8")
+    shown = re.search(r"\n\n((?:    .*\n)+)", page)
+    assert shown is not None
+    assert shown[1].replace("\n    ", "\n").strip() == text
 
 
 @pytest.mark.parametrize(
@@ -381,29 +397,6 @@ def test_a_user_of_50_000_events() -> None:
     assert 7600 < quarter(profile.text) <= 8000
     reliable = int(np.isin(user.behaviours, [NAMES.index(name) for name in NAMES[:6]]).sum())
     assert sum(len(line.events) for line in profile.lines) + profile.left_out == reliable
-
-
-def test_a_slice_in_time_goes_on_with_the_numbers_and_points_into_the_whole_history() -> None:
-    events: list[Event] = [
-        ("2026-09-01T08:00:00", "purchase", 0),
-        ("2026-09-02T08:00:00", "click", 5),
-        ("2026-10-20T00:00:00", "view", 0),
-        ("2026-10-21T08:00:00", "click", 5),
-        ("2026-10-22T08:00:00", "purchase", 4),
-    ]
-    user, since = history(events), datetime(2026, 10, 20, tzinfo=UTC)
-    profile = rendered(user, since=since, first_number=8)
-    assert profile.text == (
-        "<user_log>\nUser: nothing is known beside the log\n"
-        "2026 Oct 22 (bought) | [8] Lamps by Lumo\n"
-        "2026 Oct 20 (viewed) | [9] Bath thermometer, Acme - Baby care\n"
-        "Not shown, as weak signs: clicked x1\n</user_log>"
-    )
-    assert [(line.number, line.events) for line in profile.lines] == [(8, (4,)), (9, (2,))]
-    assert rendered(user, since=datetime(1970, 1, 1, tzinfo=UTC)) == rendered(user)
-    assert rendered(user, since=NIGHT).lines == ()
-    with pytest.raises(ValueError, match="time zone"):
-        rendered(user, since=datetime(2026, 10, 20))
 
 
 def test_the_same_text_in_any_process_whatever_was_rendered_before() -> None:

@@ -89,3 +89,8 @@ def test_a_marker_in_three_pieces_is_not_put_together() -> None:
 
 def test_what_is_dropped_makes_no_evidence_number() -> None:
     assert label("Mug [3 oz 1] [free shipping 2] blue", "[4", "A > 5]", 12) == "Mug blue, [4 - 5]"
+
+
+def test_a_cut_leaves_no_half_of_a_delimiter() -> None:
+    assert label("x" * 21 + "</user_log>", "", "", 12) == "x" * 21
+    assert label("hat" + "-x" * 9 + "</user_log></user_log>", "", "", 12).count("user_log") == 0
