@@ -49,7 +49,7 @@ class Costs(dict[str, int]):
         self.count_tokens = count_tokens
 
     def __missing__(self, text: str) -> int:
-        if len(self) > 1_000_000:
+        if len(self) > 200_000:
             self.clear()
         self[text] = tokens = self.count_tokens(text)
         return tokens
