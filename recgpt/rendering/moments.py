@@ -22,7 +22,7 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 MONTH_SECONDS, YEAR_SECONDS = 31 * 86_400, 366 * 86_400
 _MONTHS, _DAYS = 1 << 20, 1 << 21  # years, months and days since 1970, apart: later moments are larger numbers
-MOMENT_BITS, COUNT_BITS, VALUE_BITS, RANK_BITS = 22, 12, 11, 8
+MOMENT_BITS, COUNT_BITS, VALUE_BITS, RANK_BITS = 22, 17, 11, 8
 HOW_BITS = COUNT_BITS + VALUE_BITS + RANK_BITS
 LAST_MOMENT = (1 << MOMENT_BITS) - 1
 MOST_COUNT = (1 << COUNT_BITS) - 1

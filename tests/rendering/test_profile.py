@@ -399,6 +399,12 @@ def test_a_user_of_50_000_events() -> None:
     assert sum(len(line.events) for line in profile.lines) + profile.left_out == reliable
 
 
+def test_50_000_events_with_one_item_at_one_moment_are_counted() -> None:
+    events: list[Event] = [("2026-10-20", "view", 4)] * 50_000
+    assert shown_lines(rendered(events)) == ["2026 Oct 20 x50000 (viewed) | [1] Lamps by Lumo"]
+    assert len(rendered(events).lines[0].events) == 50_000
+
+
 def test_the_same_text_in_any_process_whatever_was_rendered_before() -> None:
     shop = catalogue([(f"Thing {n}", "", "") for n in range(50)])
     user = history([("2026-10-20", "purchase", n) for n in (40, 3, 17, 8)])
