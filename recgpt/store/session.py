@@ -99,6 +99,9 @@ def known(engine: Engine, here: str | None) -> None:
 def _upgrade(engine: Engine) -> None:
     config = _alembic()
     with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Else Python's driver commits after each statement, and a full disk would leave half of the tables.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -190,7 +190,8 @@ def logs(project: Any) -> Iterator[None]:
     """The lake has changed, and what is prepared from it finds no room."""
     items = project.folder / "data" / "items.parquet"
     items.touch()
-    with file_limit(100_000):  # enough for the run's record, too little for the logs
+    _sql("pragma wal_checkpoint(truncate)")(store_of(project))
+    with file_limit(150_000):  # enough for the run's record, too little for the logs
         yield
 
 

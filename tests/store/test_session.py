@@ -1,11 +1,13 @@
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 
 from recgpt.config import Config, Store
 from recgpt.errors import ConfigError, StoreError
@@ -61,3 +63,26 @@ def test_a_url_that_is_none_and_a_place_that_is_not_there(tmp_path: Path) -> Non
     (tmp_path / "taken").mkdir()
     with pytest.raises(StoreError, match=r"store\.url"):
         open_store(Config(folder=tmp_path, store=Store(url="sqlite:///taken")))
+
+
+def test_a_migration_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
+    def small(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 20")
+
+    event.listen(Pool, "connect", small)
+    try:
+        with pytest.raises(StoreError, match="the disk is full"):
+            open_store(Config(folder=tmp_path))
+    finally:
+        event.remove(Pool, "connect", small)
+    assert inspect(open_store(Config(folder=tmp_path), migrate=False)).get_table_names() == []
+    open_store(Config(folder=tmp_path))
+
+
+def test_another_programs_tables_are_left_alone(tmp_path: Path) -> None:
+    store = open_store(Config(folder=tmp_path), migrate=False)
+    with store.begin() as connection:
+        connection.execute(text("create table units (id integer)"))
+    with pytest.raises(StoreError, match=r"tables that recgpt did not make \(units\)"):
+        open_store(Config(folder=tmp_path))
+    assert inspect(store).get_table_names() == ["units"]
