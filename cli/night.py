@@ -1,4 +1,4 @@
-"""The night and its stages: `nightly`, and each stage as a command of its own."""
+"""The night and its stages: `nightly`, each stage as a command of its own, and `runs`, which lists what was run."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, Users, day_of
-from cli.output import print_json, print_summary, progress
+from cli.output import print_json, print_runs, print_summary
+from cli.progress import progress
 from recgpt import config as settings
 from recgpt import nightly as plan
-from recgpt.words import Stage
+from recgpt.errors import BudgetSpent
+from recgpt.store.runs import latest
+from recgpt.store.session import open_store
+from recgpt.words import RunState, Stage
 
 towers = typer.Typer(no_args_is_help=True, help="The three-tower network that is trained on the logs.")
 
@@ -26,7 +30,7 @@ def run_stages(
     json: bool,
     force_training: bool = False,
 ) -> None:
-    """Run, print, and exit with 3 where fewer units than asked for have an answer."""
+    """Run, print, and exit with 3 where the budget is spent or fewer units than asked for have an answer."""
     config = settings.load(path)
     with progress() as draw:
         summary = plan.run(
@@ -43,6 +47,8 @@ def run_stages(
         print_json(summary.as_dict())
     else:
         print_summary(summary)
+    if summary.state == RunState.STOPPED:
+        raise BudgetSpent(summary.message)
     if summary.coverage is not None and summary.coverage < config.nightly.min_coverage:
         raise typer.Exit(3)
 
@@ -57,7 +63,15 @@ def add_to(app: typer.Typer) -> None:
         max_tokens: MaxTokens = None,
         json: Json = False,
     ) -> None:
-        """Run every stage: interests, tags, towers, score, explain, judge."""
+        """Run every stage: interests, tags, towers, score, explain, judge.
+
+        A run that was killed, stopped or failed goes on with the same command: what is finished is kept, and no answer
+        is asked for twice. One command at a time works on a store. Ctrl-C or SIGTERM stops within seconds, a second one
+        at once.
+
+        Exit codes: 0 done, 1 failed or stopped by a signal, 2 the call was wrong, 3 the token budget is spent or fewer
+        units than nightly.min_coverage have an answer.
+        """
         run_stages(config, tuple(Stage), day=date, users=users, dry_run=dry_run, max_tokens=max_tokens, json=json)
 
     for stage, text in (
@@ -71,6 +85,19 @@ def add_to(app: typer.Typer) -> None:
     def score(config: ConfigPath = HERE, date: Day = None, users: Users = None, json: Json = False) -> None:
         """Tags to items by the towers: the night's recommendations."""
         run_stages(config, [Stage.SCORE], day=date, users=users, json=json)
+
+    @app.command()
+    def runs(
+        config: ConfigPath = HERE,
+        limit: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+        json: Json = False,
+    ) -> None:
+        """The last runs, newest first: state, coverage, tokens, seconds."""
+        listed = latest(open_store(settings.load(config)), limit)
+        if json:
+            print_json(listed)
+        else:
+            print_runs(listed)
 
 
 def _asking(stage: Stage) -> Callable[..., None]:

@@ -1,70 +1,25 @@
-"""How commands speak: tables for people, one JSON object for programs, a bar in a terminal, plain lines in a log.
+"""How commands speak: tables for people, one JSON object for programs.
 
-Results go to stdout; progress and errors go to stderr, so that `recgpt ... --json | jq` always works.
+Results go to stdout; progress (cli/progress.py) and errors go to stderr, so that `recgpt ... --json | jq` always works.
 """
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
-from recgpt.nightly import Summary
-from recgpt.stages.night import Progress
+from recgpt.summary import Summary
+from recgpt.words import RunState
 
 # A log has no width; a terminal has its own.
 OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 ERR = Console(stderr=True, highlight=False)
-EVERY_S = 10.0  # between two plain lines of one stage in a log
 
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[Progress], None]]:
-    """A drawing function for `Progress`: bars where stderr is a terminal, else a line every ten seconds."""
-    if not ERR.is_terminal:
-        yield _plain()
-        return
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Bar(*columns, console=ERR, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def draw(step: Progress) -> None:
-            if step.stage not in tasks:
-                tasks[step.stage] = bar.add_task(step.stage, total=step.total, note="")
-            bar.update(tasks[step.stage], completed=step.done, total=step.total, note=step.note)
-
-        yield draw
-
-
-def _plain() -> Callable[[Progress], None]:
-    last: dict[str, float] = {}
-
-    def line(step: Progress) -> None:
-        finished = step.done == step.total
-        if finished or time.monotonic() - last.get(step.stage, 0.0) >= EVERY_S:
-            last[step.stage] = time.monotonic()
-            of = f"/{step.total}" if step.total is not None else ""
-            sys.stderr.write(f"{step.stage}: {step.done}{of} {step.note}".rstrip() + "\n")
-            sys.stderr.flush()
-
-    return line
 
 
 def print_summary(summary: Summary) -> None:
@@ -96,7 +51,7 @@ def print_summary(summary: Summary) -> None:
     for one in summary.stages:
         counts, usage = one.counts, one.usage
         table.add_row(
-            one.stage.value,
+            one.stage.value if one.state == RunState.DONE else f"{one.stage} ({one.state})",
             *(f"{counts[name]:,}" if name in counts else "" for name in ("units", "ok", "invalid", "unavailable")),
             *(
                 (
@@ -130,10 +85,40 @@ def _short(value: Any) -> str:
 
 def _print_dry_run(summary: Summary) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in ("stage", "units", "untouched", "requests to ask", "replays"):
+    names = ("stage", "units", "untouched", "requests to ask", "replays", "tok. in", "tok. out, likely", "at most")
+    for name in names:
         table.add_column(name, justify="left" if name == "stage" else "right")
-    for one in summary.stages:
-        if one.counts:
-            table.add_row(one.stage.value, *(f"{one.counts[k]:,}" for k in ("units", "untouched", "to_ask", "replays")))
+    keys = ("units", "untouched", "to_ask", "replays", "tokens_in", "tokens_out", "tokens_out_most")
+    asking = [one for one in summary.stages if one.counts]
+    for one in asking:
+        table.add_row(one.stage.value, *("?" if one.counts[key] is None else f"{one.counts[key]:,}" for key in keys))
     OUT.print(table)
+    total = {key: sum(one.counts[key] or 0 for one in asking) for key in keys}
+    OUT.print(
+        f"To come: {total['to_ask']:,} requests of about {total['tokens_in']:,} tokens, and at most "
+        f"{total['tokens_out_most']:,} tokens in answers."
+    )
     OUT.print("Later stages are counted on what is stored now; what earlier stages change tonight adds to them.")
+
+
+def print_runs(runs: list[dict[str, Any]]) -> None:
+    """The last runs, a line each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    left = ("started (UTC)", "night", "state", "stages")
+    for name in ("run", *left, "seconds", "coverage", "asked", "replayed", "tok. in", "tok. out"):
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    for one in runs:
+        table.add_row(
+            str(one["run"]),
+            one["started_at"][:16].replace("T", " "),
+            one["night"],
+            one["state"],
+            " ".join(one["stages"]),
+            "" if one["seconds"] is None else f"{one['seconds']:,.0f}",
+            "" if one["coverage"] is None else f"{one['coverage']:.1%}",
+            *(f"{one[name]:,}" for name in ("asked", "replayed", "tokens_in", "tokens_out")),
+        )
+    OUT.print(table)
+    for one in runs:
+        if one["message"]:
+            OUT.print(f"  run {one['run']}: {one['message']}", markup=False)

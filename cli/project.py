@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cli.options import HERE, ConfigPath, Json
-from cli.output import OUT, print_json, print_summary, progress
+from cli.output import OUT, print_json, print_summary
+from cli.progress import progress
 from cli.reading import print_user
 from recgpt import config as settings
 from recgpt import doctor as examination

@@ -1,82 +1,41 @@
 """The plan of a night: which stages, in which order, over which users, with one record in SQL for each.
 
-`run` is what every command that makes something calls, with one stage or with all. It opens the logs and the engine
-once, runs the stages in order, and returns a summary however many units failed; only a systemic error leaves early,
-and then the same call goes on from where it stopped. Ctrl-C and SIGTERM stop it cleanly: what is finished is committed.
+`run` is what every command that makes something calls, with one stage or with all. It takes the store's lock, opens the
+logs and the engine once, runs the stages in order, and returns a summary however many units failed. Only a systemic
+error or a signal raises, and then the same call goes on from where it stopped. A spent budget does not: it was asked
+for, so the summary says `stopped`. However a run ends, its record holds the summary of what was done.
 """
 
 import asyncio
 import contextlib
-import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
-from recgpt.errors import Stopped
+from recgpt.errors import BudgetSpent
 from recgpt.sources.prepare import prepare
 from recgpt.stages import explanations, interests, tags, verdicts
 from recgpt.stages.night import Night, Progress
 from recgpt.stages.work import Tally
-from recgpt.store.runs import recorded
-from recgpt.store.session import open_store
-from recgpt.words import Stage
+from recgpt.stopping import stoppable
+from recgpt.store.lock import alone
+from recgpt.store.runs import NIGHT, close_killed, ending, recorded
+from recgpt.store.session import bring_up, open_store
+from recgpt.summary import StageSummary, Summary, so_far
+from recgpt.words import RunState, Stage
 
-ASKING = {
+ASKING: Final = {
     Stage.INTERESTS: interests,
     Stage.TAGS: tags,
     Stage.EXPLAIN: explanations,
     Stage.JUDGE: verdicts,
 }
-
-
-@dataclass(frozen=True)
-class StageSummary:
-    """What one stage did: its own counts, and what it cost."""
-
-    stage: Stage
-    seconds: float
-    counts: dict[str, Any]
-    usage: Usage | None  # None for a stage that asks no model
-
-
-@dataclass
-class Summary:
-    night: date
-    dry_run: bool
-    data: dict[str, Any]  # rows read, kept and rejected, by table
-    store: str
-    engine: str = ""
-    stages: list[StageSummary] = field(default_factory=list)
-
-    @property
-    def coverage(self) -> float | None:
-        """The lowest coverage of any stage; None where no stage had a unit."""
-        known = [stage.counts["coverage"] for stage in self.stages if stage.counts.get("coverage") is not None]
-        return min(known, default=None)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "night": self.night.isoformat(),
-            "dry_run": self.dry_run,
-            "engine": self.engine,
-            "store": self.store,
-            "data": self.data,
-            "coverage": self.coverage,
-            "stages": [
-                {
-                    "stage": one.stage.value,
-                    "seconds": round(one.seconds, 3),
-                    **one.counts,
-                    "usage": asdict(one.usage) if one.usage else None,
-                }
-                for one in self.stages
-            ],
-        }
+TICK_S: Final = 1.0  # between two words on what a stage has cost, while none of its units is finished
 
 
 def run(
@@ -95,81 +54,158 @@ def run(
     Args:
         day: the night's date (UTC, today by default); events after it are not read.
         users: only the first so many users, by user_id.
-        dry_run: ask and make nothing; say how many requests are to come.
+        dry_run: ask and make nothing; say how many requests and tokens are to come. It takes no lock.
         max_tokens: stop cleanly once so many tokens (in and out) have been spent.
         force_training: train the towers even though they are young enough.
 
     Raises:
-        RecgptError: the run can't go on; its message says the remedy, and what is finished is kept.
+        LockedError: another command is at work on the store.
+        Stopped: a signal came.
+        RecgptError: the run can't go on; its message says the remedy. What is finished is kept.
     """
-    work = _run(config, stages, day, users, dry_run, max_tokens, force_training, progress)
-    return asyncio.run(_until_signalled(work))
+    day = day or datetime.now(UTC).date()
+    store = open_store(config, migrate=False)
+    summary = Summary(day, dry_run, store.url.render_as_string(hide_password=True))
 
+    def make(parent_run: int | None) -> None:
+        with stoppable() as stopping:
+            logs = prepare(config)
+            summary.data = logs.counts
+            watch = _Watch(progress)
+            night = Night(config, store, logs, day, users, parent_run, watch)
+            plan = _Plan(night, watch, summary, dry_run=dry_run, max_tokens=max_tokens, force_training=force_training)
+            stopping.run(plan.run(stages))
+        summary.state = RunState.DONE
 
-async def _until_signalled(work: Any) -> Summary:
-    """Turn SIGTERM into the same clean cancellation that Ctrl-C is, and either into `Stopped`."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread: the caller's business
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        summary: Summary = await task
-    except asyncio.CancelledError:
-        raise Stopped("stopped; what is finished is kept, and the same command goes on from here") from None
+    if dry_run:
+        bring_up(store)
+        make(None)
+        return summary
+    with alone(store, "recgpt nightly" if len(stages) > 1 else f"recgpt {stages[0]}"):
+        bring_up(store)
+        close_killed(store)
+        with contextlib.suppress(BudgetSpent), recorded(store, config, NIGHT, day) as record:
+            try:
+                make(record.id)
+            except BaseException as error:
+                summary.state, summary.message = ending(error)
+                raise
+            finally:
+                record.counts = summary.as_dict()
     return summary
 
 
-async def _run(
-    config: Config,
-    stages: Sequence[Stage],
-    day: date | None,
-    users: int | None,
-    dry_run: bool,
-    max_tokens: int | None,
-    force_training: bool,
-    progress: Callable[[Progress], None],
-) -> Summary:
-    day = day or datetime.now(UTC).date()
-    logs = prepare(config)
-    store = open_store(config)
-    summary = Summary(day, dry_run, logs.counts, store.url.render_as_string(hide_password=True))
-    with recorded(store, config, "dry_run" if dry_run else "night", day) as night_run:
-        night = Night(config, store, logs, day, users, night_run.id, progress)
+class _Watch:
+    """Hands a stage's progress on with what the stage has cost, and remembers it, for a stage that ends early."""
+
+    def __init__(self, draw: Callable[[Progress], None]) -> None:
+        self._draw = draw
+        self._model: LanguageModel | None = None
+        self._before = Usage()
+        self.step = Progress("", 0, None)
+
+    def begin(self, stage: Stage, model: LanguageModel | None) -> None:
+        self._model, self._before = model, model.usage if model else Usage()
+        self.step = Progress(stage, 0, None)
+        self(self.step)
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._model.usage - self._before if self._model else None
+
+    def __call__(self, step: Progress) -> None:
+        self.step = replace(step, counts=step.counts or self.step.counts, usage=self.usage)
+        self._draw(self.step)
+
+    @contextlib.asynccontextmanager
+    async def ticking(self) -> AsyncIterator[None]:
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self(self.step)
+
+        task = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+class _Plan:
+    """The stages of one run, and what they come to."""
+
+    def __init__(
+        self,
+        night: Night,
+        watch: _Watch,
+        summary: Summary,
+        *,
+        dry_run: bool,
+        max_tokens: int | None,
+        force_training: bool,
+    ) -> None:
+        self.night, self.watch, self.summary = night, watch, summary
+        self.dry_run, self.max_tokens, self.force_training = dry_run, max_tokens, force_training
+
+    async def run(self, stages: Sequence[Stage]) -> None:
+        night = self.night
         async with contextlib.AsyncExitStack() as stack:
             model: LanguageModel | None = None
             if any(stage in ASKING for stage in stages):
-                model = await stack.enter_async_context(
-                    open_engine(config, store, run_id=night_run.id, max_tokens=max_tokens, contact=not dry_run)
+                opened = open_engine(
+                    night.config,
+                    night.store,
+                    run_id=night.parent_run,
+                    max_tokens=self.max_tokens,
+                    contact=not self.dry_run,
                 )
-                summary.engine = f"{model.model} ({model.revision})"
-            try:
-                for stage in stages:
-                    before, started = model.usage if model else None, time.monotonic()
-                    counts = await _stage(night, stage, model, dry_run, force_training)
-                    usage = model.usage - before if model and before and stage in ASKING else None
-                    summary.stages.append(StageSummary(stage, time.monotonic() - started, counts, usage))
-            finally:
-                night_run.counts.update(summary.as_dict())
-    return summary
+                model = await stack.enter_async_context(opened)
+                self.summary.engine = f"{model.model} ({model.revision})"
+            for stage in stages:
+                await self._summarised(stage, model if stage in ASKING else None)
 
+    async def _summarised(self, stage: Stage, model: LanguageModel | None) -> None:
+        """Run one stage and add what it came to, however it ended."""
+        started, state, counts = time.monotonic(), RunState.DONE, dict[str, Any]()
+        self.watch.begin(stage, model)
+        try:
+            async with self.watch.ticking():
+                counts = self._planned(stage, model) if self.dry_run else await self._made(stage, model)
+        except BaseException as error:
+            state, _ = ending(error)
+            counts = so_far(self.watch.step)
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            self.summary.stages.append(StageSummary(stage, state, seconds, counts, self.watch.usage))
 
-async def _stage(
-    night: Night, stage: Stage, model: LanguageModel | None, dry_run: bool, force_training: bool
-) -> dict[str, Any]:
-    if dry_run:
-        if stage not in ASKING or model is None:
+    def _planned(self, stage: Stage, model: LanguageModel | None) -> dict[str, Any]:
+        if model is None:
             return {}
-        tally: Tally = ASKING[stage].dry_run(night, model)
-        return {"units": tally.units, "untouched": tally.untouched, "to_ask": tally.to_ask, "replays": tally.replays}
-    with recorded(night.store, night.config, stage, night.day, night.parent_run) as record:
-        if stage == Stage.TOWERS:
-            from recgpt.stages import towers  # noqa: PLC0415 (torch takes seconds to import, and most commands need none)
+        tally: Tally = ASKING[stage].dry_run(self.night, model)
+        return {
+            "units": tally.units,
+            "untouched": tally.untouched,
+            "to_ask": tally.to_ask,
+            "replays": tally.replays,
+            **asdict(tally.cost),
+        }
 
-            record.counts = towers.run(night, record.id, force=force_training)
-        elif stage == Stage.SCORE:
-            from recgpt.stages import score  # noqa: PLC0415 (likewise)
+    async def _made(self, stage: Stage, model: LanguageModel | None) -> dict[str, Any]:
+        night = self.night
+        with recorded(night.store, night.config, stage, night.day, night.parent_run) as record:
+            try:
+                if stage == Stage.TOWERS:
+                    from recgpt.stages import towers  # noqa: PLC0415 (torch takes seconds, and most commands need none)
 
-            record.counts = score.run(night, record.id)
-        elif model is not None:
-            record.counts = (await ASKING[stage].run(night, model, record.id)).as_dict()
-    return record.counts
+                    record.counts = towers.run(night, record.id, force=self.force_training)
+                elif stage == Stage.SCORE:
+                    from recgpt.stages import score  # noqa: PLC0415 (likewise)
+
+                    record.counts = score.run(night, record.id)
+                elif model is not None:
+                    record.counts = (await ASKING[stage].run(night, model, record.id)).as_dict()
+            except BaseException:
+                record.counts = so_far(self.watch.step)
+                raise
+        return record.counts

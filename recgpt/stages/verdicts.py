@@ -7,7 +7,7 @@ the sample is the same tonight and tomorrow. A judge that gives no answer leaves
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ TABLES: dict[Task, Any] = {
     Task.EXPLANATIONS: Explanation,
 }
 SHOWN = 5  # items of an interest that a judge is shown
+PAGE = 500  # rows looked at in one query
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Target:
 async def run(night: Night, model: LanguageModel, run_id: int) -> Tally:
     asked = criteria(night)
     fits = await thresholds(model, [one for listed in asked.values() for one in listed])
-    targets = list(sample(night))
+    total = sum(len(drawn) for _, drawn in _drawn(night))
     return await work_through(
-        night, Stage.JUDGE, model, units(model, targets, asked, fits), run_id=run_id, total=len(targets)
+        night, Stage.JUDGE, model, units(model, sample(night), asked, fits), run_id=run_id, total=total
     )
 
 
@@ -56,7 +57,7 @@ def dry_run(night: Night, model: LanguageModel) -> Tally:
     # Thresholds need answers. Without them every target counts as to be judged; what the ledger holds is a replay.
     asked = criteria(night)
     unfitted = {one.version: Threshold(0.5, 0.5, 0.0, 0.0, 0) for listed in asked.values() for one in listed}
-    return plan(night, Stage.JUDGE, model, units(model, list(sample(night)), asked, unfitted))
+    return plan(night, Stage.JUDGE, model, units(model, sample(night), asked, unfitted))
 
 
 def criteria(night: Night) -> dict[Task, tuple[Criterion, ...]]:
@@ -100,14 +101,34 @@ async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dic
 
 
 def sample(night: Night) -> Iterator[Target]:
-    """The active rows whose hash falls into `judge.share`, by task and id."""
+    """The active rows whose hash falls into `judge.share`, by task and id. Read page by page: no list grows with users,
+    and no transaction stays open while the judge thinks."""
+    for task, drawn in _drawn(night):
+        table = TABLES[task]
+        with Session(night.store) as session:
+            targets = [
+                _target(night, session, task, row)
+                for row in session.scalars(select(table).where(table.id.in_(drawn)).order_by(table.id))
+            ]
+        yield from targets
+
+
+def _drawn(night: Night) -> Iterator[tuple[Task, list[int]]]:
+    """The ids that are in the sample, a page of rows at a time."""
     rules = night.config.judge
-    with Session(night.store) as session:
-        for task, table in TABLES.items():
-            for row in session.scalars(select(table).where(table.state == State.ACTIVE).order_by(table.id)):
-                drawn = int(digest(rules.seed, task, row.id).removeprefix("sha256:")[:16], 16) / 16**16
-                if drawn < rules.share:
-                    yield _target(night, session, task, row)
+    for task, table in TABLES.items():
+        last = 0
+        while True:
+            page = select(table.id).where(table.state == State.ACTIVE, table.id > last).order_by(table.id).limit(PAGE)
+            with Session(night.store) as session:
+                ids = list(session.scalars(page))
+            if not ids:
+                break
+            last = ids[-1]
+            hashes = (digest(rules.seed, task, one).removeprefix("sha256:")[:16] for one in ids)
+            drawn = [one for one, hashed in zip(ids, hashes, strict=True) if int(hashed, 16) / 16**16 < rules.share]
+            if drawn:
+                yield task, drawn
 
 
 def _target(night: Night, session: Session, task: Task, row: Interest | Tag | Explanation) -> Target:
@@ -125,7 +146,7 @@ def _target(night: Night, session: Session, task: Task, row: Interest | Tag | Ex
 
 def units(
     model: LanguageModel,
-    targets: Sequence[Target],
+    targets: Iterable[Target],
     criteria: dict[Task, tuple[Criterion, ...]],
     fits: dict[str, Threshold],
 ) -> Iterator[Work]:

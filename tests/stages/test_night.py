@@ -16,11 +16,14 @@ import pytest
 from fake_server import Answer, status
 from scripted import Body, answer, instead, last, task
 
-from recgpt.errors import BudgetSpent
-from recgpt.errors import EngineError
+from recgpt.engine.tokens import guess
+from recgpt.errors import CheckpointError, EngineError
 from recgpt.sources.prepare import prepare
+from recgpt.stages import estimate
+from recgpt.stages.estimate import COUNTED
+from recgpt.stages.night import Progress
 from recgpt.store.tables import Answer as AnswerRow
-from recgpt.store.tables import Explanation, Interest, Label, Recommendation, Rejection, Run, Tag, Unit
+from recgpt.store.tables import Base, Explanation, Interest, Label, Recommendation, Rejection, Run, Tag, Unit
 from recgpt.store.tables import Request as RequestRow
 from recgpt.tracing import show, why
 from recgpt.words import Outcome, RunState, Stage, State
@@ -139,7 +142,9 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(project: Any, asked: Callab
     assert max(posted.values()) == 1
     names = Counter((row.user_id, row.name.lower()) for row in project.rows(Interest, Interest.state == State.ACTIVE))
     assert max(names.values()) == 1
-    assert [row.state for row in project.rows(Run, Run.stage == Stage.INTERESTS)] == [RunState.RUNNING, RunState.DONE]
+    killed, done = project.rows(Run, Run.stage == Stage.INTERESTS)
+    assert (killed.state, done.state) == (RunState.FAILED, RunState.DONE)
+    assert killed.message.startswith("killed")
     asked()
     project.run(Stage.INTERESTS)
     assert asked() == 0
@@ -201,24 +206,112 @@ def test_a_dry_run_asks_and_writes_nothing(project: Any, asked: Callable[[], int
     summary = project.run(dry_run=True)
     assert asked() == 0
     assert summary.stages[0].counts["to_ask"] > 0
-    assert not project.rows(Interest)
+    assert not any(project.rows(table.class_) for table in Base.registry.mappers)
     project.run(Stage.INTERESTS)
     assert asked() <= 2 * summary.stages[0].counts["to_ask"]
     again = project.run(Stage.INTERESTS, dry_run=True)
     assert (again.stages[0].counts["to_ask"], again.stages[0].counts["untouched"]) == (0, 12)
+    assert len(project.rows(Run)) == 2  # of the one run that was not dry
+
+
+def test_a_dry_run_says_the_tokens_to_come(project: Any) -> None:
+    (planned,) = project.run(Stage.INTERESTS, dry_run=True).stages
+    project.run(Stage.INTERESTS)
+    first_tries = {row.hash: json.loads(row.body) for row in project.rows(RequestRow)}
+    first_tries = {key: body for key, body in first_tries.items() if body["temperature"] == 0}
+    assert len(first_tries) == planned.counts["to_ask"] <= COUNTED
+    texts = [message["content"] for body in first_tries.values() for message in body["messages"]]
+    assert planned.counts["tokens_in"] == sum(map(guess, texts))
+    assert planned.counts["tokens_out"] is None  # nothing like it was answered before
+    assert planned.counts["tokens_out_most"] == sum(body["max_tokens"] for body in first_tries.values())
+
+    answers = [row.tokens_out for row in project.rows(AnswerRow)]
+    project.add_events([dict(event, timestamp=datetime(2026, 10, 31, 20, tzinfo=UTC)) for event in project.events()])
+    (later,) = project.run(Stage.INTERESTS, dry_run=True).stages
+    assert later.counts["to_ask"] > 0
+    assert later.counts["tokens_out"] == round(later.counts["to_ask"] * sum(answers) / len(answers))
+
+
+def test_beyond_the_first_requests_tokens_are_reckoned_from_bytes(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (counted,) = project.run(Stage.INTERESTS, dry_run=True).stages
+    monkeypatch.setattr(estimate, "COUNTED", 3)
+    (reckoned,) = project.run(Stage.INTERESTS, dry_run=True).stages
+    assert reckoned.counts["to_ask"] > 3
+    assert reckoned.counts["tokens_in"] == pytest.approx(counted.counts["tokens_in"], rel=0.02)
 
 
 def test_a_spent_budget_stops_and_keeps_what_is_finished(project: Any, asked: Callable[[], int]) -> None:
     project.configure(engine={"in_flight": 1})
-    with pytest.raises(BudgetSpent) as caught:
-        project.run(Stage.INTERESTS, max_tokens=1500)
-    assert caught.value.exit_code == 3
+    summary = project.run(Stage.INTERESTS, Stage.TAGS, max_tokens=1500)
     first = asked()
     assert 0 < first < 20
+    assert (summary.state, [one.stage for one in summary.stages]) == (RunState.STOPPED, [Stage.INTERESTS])
+    assert "same command" in summary.message
+    (stage,) = summary.stages
+    kept = len(project.rows(Unit, Unit.stage == Stage.INTERESTS))
+    assert stage.state == RunState.STOPPED
+    assert stage.usage.tokens >= 1500
+    assert (stage.counts["units"], stage.counts["ok"]) == (12, kept)
+    assert summary.coverage == kept / 12 < 1
+    night, _ = project.rows(Run)
+    assert (night.state, night.message, night.counts) == (RunState.STOPPED, summary.message, summary.as_dict())
     project.run(Stage.INTERESTS)
-    assert project.rows(Unit, Unit.stage == Stage.INTERESTS)
+    assert len(project.rows(Unit, Unit.stage == Stage.INTERESTS)) == 12
     bodies = Counter(json.dumps(body, sort_keys=True) for body in project.server.requests)
     assert max(bodies.values()) == 1
+
+
+def test_the_record_of_a_night_holds_its_summary(project: Any) -> None:
+    summary = project.run(Stage.INTERESTS, Stage.TAGS)
+    night, *_ = project.rows(Run)
+    assert night.counts == summary.as_dict()
+    assert night.counts["state"] == RunState.DONE
+    assert night.counts["usage"]["asked"] == len(project.server.requests)
+
+
+def test_an_engine_that_goes_away_leaves_the_counts_so_far(project: Any) -> None:
+    project.configure(engine={"in_flight": 1})
+    project.server.answer = instead(lambda body: status(401) if len(project.server.requests) > 12 else None)
+    with pytest.raises(EngineError):
+        project.run(Stage.INTERESTS, Stage.TAGS)
+    night, stage = project.rows(Run)
+    (counts,) = night.counts["stages"]
+    kept = len(project.rows(Unit, Unit.stage == Stage.INTERESTS))
+    assert kept > 0
+    assert (night.state, night.counts["state"], counts["state"]) == (RunState.FAILED,) * 3
+    assert "engine.api_key_env" in night.counts["message"]
+    assert (counts["units"], counts["ok"], night.counts["coverage"]) == (12, kept, kept / 12)
+    assert (stage.counts["ok"], counts["usage"]["asked"]) == (kept, 13)
+
+
+def test_a_stage_that_fails_leaves_the_work_of_those_before_it(project: Any) -> None:
+    with pytest.raises(CheckpointError, match="recgpt towers train"):
+        project.run(Stage.INTERESTS, Stage.SCORE)
+    assert len(project.rows(Unit, Unit.stage == Stage.INTERESTS)) == 12
+    night, interests, score = project.rows(Run)
+    assert (night.state, interests.state, score.state) == (RunState.FAILED, RunState.DONE, RunState.FAILED)
+    assert [(one["stage"], one["state"]) for one in night.counts["stages"]] == [
+        ("interests", "done"),
+        ("score", "failed"),
+    ]
+    assert night.counts["stages"][0]["ok"] == 12
+    assert night.counts["coverage"] == 1.0
+
+
+def test_progress_goes_up_to_the_total_and_says_what_was_spent(project: Any) -> None:
+    steps: list[Progress] = []
+    project.run(Stage.INTERESTS, progress=steps.append)
+    assert (steps[0].done, steps[0].total) == (0, None)
+    assert (steps[-1].done, steps[-1].total) == (12, 12)
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert {1, 2, 11} < {step.done for step in steps}  # a step for each unit, not for each commit
+    assert steps[-1].usage is not None
+    assert steps[-1].usage.asked == len(project.server.requests)
+    again: list[Progress] = []
+    project.run(Stage.INTERESTS, progress=again.append)
+    assert (again[-1].done, again[-1].counts and again[-1].counts["untouched"]) == (12, 12)
 
 
 def test_what_a_gate_refuses_is_stored_with_the_gates_name(project: Any) -> None:
