@@ -22,7 +22,7 @@ _PROPERTIES: Final = tuple(
         r"vegan|cruelty-free|plant-based", r"hand-?(?:made|crafted|forged|stitched|sewn|woven|blown|carved)",
         r"recycled|recyclable|biodegradab\w+|compostab\w+|sustainab\w+|eco-?friendly|plastic-free",
         r"foldable|collapsib\w+|folds? (?:flat|up|away|down)|packs? (?:flat|down|away)", r"portab\w+",
-        r"compact(?! the\b)|space-?saving", r"adjustab\w+|adjusts?",
+        r"compact(?! the\b)|space-?saving", r"adjustab\w+",
         r"(?:dish|machine)-?wash\w*|(?:dishwasher|microwave)-safe|washable",
         r"(?:ultra-?)?light-?weight|ultra-?light", r"insulat\w+|double-walled", r"padded|padding",
         r"durab\w+|long-?lasting", r"ergonomic\w*", r"(?:non|anti)-?slip|slip-resistant",

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -11,77 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from fake_server import status
 from scripted import Body, instead, last, task
-from sqlalchemy import update
-from sqlalchemy.orm import Session
+from written import NIGHT, Table
 
 from recgpt.stages.pairs import key
-from recgpt.store.tables import Explanation, Interest, ModelVersion, Recommendation, Rejection, Tag, Unit, now
+from recgpt.store.tables import Explanation, Rejection, Unit
 from recgpt.words import Outcome, Stage, State
 
-NIGHT = date(2026, 10, 31)  # autumn
-SEEN = datetime(2026, 10, 1, tzinfo=UTC)
-LINE = "Keeps going on days when the weather turns and the light fails."
-STYLE = "Speak to the doubt they have first, in plain words."
-
-
-class Table:
-    """A project whose interests, tags and recommendations are written by the test."""
-
-    def __init__(self, project: Any) -> None:
-        self.project = project
-        items = pq.read_table(project.folder / "data" / "items.parquet").to_pylist()
-        self.items = [row["item_id"] for row in items]
-        with Session(project.store) as session:
-            session.add(ModelVersion(version="v", kind="towers", path="", trained_until=SEEN, created_at=now()))
-            session.commit()
-
-    def recommend(self, user: str, name: str, *items: str, night: date = NIGHT, horizon: str = "long_term") -> int:
-        """The user's interest of that name (made if need be), and its items as the user's next ranks of the night."""
-        with Session(self.project.store) as session:
-            mine = session.query(Interest).filter_by(user_id=user, name=name, state=State.ACTIVE).first()
-            if mine is None:
-                mine = Interest(
-                    user_id=user, name=name, horizon=horizon, evidence=[], first_seen=SEEN, last_confirmed=SEEN,
-                    state=State.ACTIVE, operation="add", since_night=night,
-                )  # fmt: skip
-                session.add(mine)
-                session.flush()
-            tag = Tag(user_id=user, interest_id=mine.id, tag="folding gear", state=State.ACTIVE, since_night=night)
-            session.add(tag)
-            session.flush()
-            rank = session.query(Recommendation).filter_by(user_id=user, night=night).count()
-            for place, item in enumerate(items, rank + 1):
-                session.add(
-                    Recommendation(
-                        night=night, user_id=user, item_id=item, rank=place, score=1.0, user_score=1.0, tag_score=1.0,
-                        tag_id=tag.id, interest_id=mine.id, model_version="v",
-                    )
-                )  # fmt: skip
-            session.commit()
-            return mine.id
-
-    def retire_interest(self, id_: int, night: date = NIGHT) -> None:
-        with Session(self.project.store) as session:
-            session.execute(
-                update(Interest).where(Interest.id == id_).values(state=State.RETIRED, retired_night=night)
-            )
-            session.commit()
-
-    def retitle(self, item: str, **columns: str) -> None:
-        path = self.project.folder / "data" / "items.parquet"
-        table = pq.read_table(path)
-        rows = [{**row, **columns} if row["item_id"] == item else row for row in table.to_pylist()]
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-
-    def explain(self, night: date = NIGHT, **options: Any) -> Any:
-        (stage,) = self.project.run(Stage.EXPLAIN, day=night, **options).stages
-        return stage
-
-    def active(self) -> dict[tuple[str, str], Explanation]:
-        rows = self.project.rows(Explanation, Explanation.state == State.ACTIVE)
-        found = {(row.interest, row.item_id): row for row in rows}
-        assert len(found) == len(rows)
-        return found
+STYLE = "Speak to the doubt they have first, in plain words."  # as scripted.py says
 
 
 @pytest.fixture
@@ -140,9 +76,7 @@ def test_a_night_without_recommendations_counts_nothing(table: Table) -> None:
     assert (notes["explanations"], notes["users"], notes["users_per_explanation"]) == (0, 0, 0.0)
 
 
-def test_a_pair_that_is_no_longer_recommended_stays_and_is_served_again(
-    table: Table, asked: Callable[[], int]
-) -> None:
+def test_a_pair_that_is_no_longer_recommended_stays_and_is_served_again(table: Table, asked: Callable[[], int]) -> None:
     one, two = table.items[:2]
     table.recommend("u1", "stargazing", one)
     table.explain()
@@ -162,7 +96,7 @@ def test_a_changed_record_makes_the_explanation_stale_and_it_is_made_again(table
     table.recommend("u1", "stargazing", one, two)
     table.explain()
     old = table.active()
-    table.retitle(one, **{column: "Zwickel Orrery"})
+    table.change_item(one, **{column: "Zwickel Orrery"})
     later = NIGHT + timedelta(days=1)
     table.recommend("u1", "stargazing", one, two, night=later)
     notes = table.explain(later).counts["notes"]
@@ -182,8 +116,8 @@ def test_a_changed_record_is_retired_though_nobody_needs_it_and_made_when_somebo
     table.recommend("u1", "stargazing", one)
     table.explain()
     was = table.project.rows(Explanation)[0]
-    title = next(row["title"] for row in items_of(table) if row["item_id"] == one)
-    table.retitle(one, title="Zwickel Orrery")
+    title = next(row["title"] for row in table.catalogue() if row["item_id"] == one)
+    table.change_item(one, title="Zwickel Orrery")
     second, third = NIGHT + timedelta(days=1), NIGHT + timedelta(days=2)
     asked()
     assert table.explain(second).counts["notes"]["stale"] == 1
@@ -191,7 +125,7 @@ def test_a_changed_record_is_retired_though_nobody_needs_it_and_made_when_somebo
     assert asked() == 0
     # The old title comes back, so the pair's inputs are again those of a unit that was done: it must be made all the
     # same, and the ledger has the answer.
-    table.retitle(one, title=title)
+    table.change_item(one, title=title)
     table.recommend("u1", "stargazing", one, night=third)
     table.explain(third)
     assert asked() == 0
@@ -200,16 +134,12 @@ def test_a_changed_record_is_retired_though_nobody_needs_it_and_made_when_somebo
     assert again.id != was.id
 
 
-def items_of(table: Table) -> list[dict[str, Any]]:
-    return list(pq.read_table(table.project.folder / "data" / "items.parquet").to_pylist())
-
-
 def test_a_changed_price_changes_nothing(table: Table, asked: Callable[[], int]) -> None:
     one = table.items[0]
     table.recommend("u1", "stargazing", one)
     table.explain()
     asked()
-    table.retitle(one, price=1234.5)
+    table.change_item(one, price=1234.5)
     assert table.explain().counts["untouched"] == 1
     assert asked() == 0
     assert "1234" not in str(table.project.server.requests)
@@ -288,7 +218,7 @@ def test_a_changed_rule_is_applied_to_lines_that_are_kept_and_leaves_the_good_on
 
 def test_a_style_guide_is_asked_once_for_a_group_and_kept_beside_the_line(full: Table) -> None:
     by_category: dict[str, list[str]] = {}
-    for row in items_of(full):
+    for row in full.catalogue():
         by_category.setdefault(row["category"], []).append(row["item_id"])
     first, second = [items for items in by_category.values() if len(items) >= 2][:2]
     for user in ("u1", "u2"):
@@ -344,9 +274,7 @@ def test_a_new_season_styles_new_lines_and_leaves_the_others(full: Table) -> Non
 def test_without_a_style_guide_there_is_no_line_and_the_unit_says_so(
     full: Table, style: dict[str, str], gate: str
 ) -> None:
-    full.project.server.answer = instead(
-        lambda body: json.dumps(style) if task(body) == "explanation_style" else None
-    )
+    full.project.server.answer = instead(lambda body: json.dumps(style) if task(body) == "explanation_style" else None)
     full.recommend("u1", "stargazing", full.items[0])
     stage = full.explain()
     assert (stage.counts["invalid"], stage.counts["refused"]) == (1, {gate: 2})
@@ -356,8 +284,9 @@ def test_without_a_style_guide_there_is_no_line_and_the_unit_says_so(
 
 
 def test_a_brand_of_the_catalogue_is_refused_unless_it_is_the_items_own(full: Table) -> None:
-    brands = {row["item_id"]: row["brand"] for row in items_of(full) if row["brand"]}
-    own, other = list(brands)[0], next(item for item, brand in brands.items() if brand != list(brands.values())[0])
+    brands = {row["item_id"]: row["brand"] for row in full.catalogue() if row["brand"]}
+    own = next(iter(brands))
+    other = next(item for item, brand in brands.items() if brand != brands[own])
     full.recommend("u1", "stargazing", own, other)
     line = f"Goes on where a {brands[own]} lamp leaves you waiting in the rain."
 
@@ -394,7 +323,7 @@ def test_a_style_guide_cannot_speak_out_of_its_place(full: Table) -> None:
 def test_a_dry_run_counts_and_retires_nothing(full: Table, asked: Callable[[], int]) -> None:
     full.recommend("u1", "stargazing", *full.items[:2])
     full.explain()
-    full.retitle(full.items[0], title="Zwickel Orrery")
+    full.change_item(full.items[0], title="Zwickel Orrery")
     asked()
     stage = full.explain(dry_run=True)
     assert asked() == 0
