@@ -76,7 +76,8 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
     weights = _weights(night)
     histories = night.logs.histories(night.until, limit=night.users)
     while block := list(islice(histories, BLOCK)):
-        hashes = {one.user_id: digest(rules_hash, events_hash(one, night, weights)) for one in block}
+        read_hashes = {one.user_id: events_hash(one, night, weights) for one in block}
+        hashes = {user_id: digest(rules_hash, read_hash) for user_id, read_hash in read_hashes.items()}
         with Session(night.store) as session:
             done = ended(session, Stage.INTERESTS, hashes)
             asked = [one.user_id for one in block if one.user_id not in done]
@@ -92,9 +93,13 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
             before = noted.get(user_id)
             reading = _reading(night, history, known.get(user_id, ()), before, rules_hash, weights)
             questions, propose = strategy.ask(reading)
-            read_hash = events_hash(history, night, weights)
             keep = partial(
-                _keep, reading=reading, propose=propose, read_hash=read_hash, rules_hash=rules_hash, before=before
+                _keep,
+                reading=reading,
+                propose=propose,
+                read_hash=read_hashes[user_id],
+                rules_hash=rules_hash,
+                before=before,
             )
             yield Work(user_id, hashes[user_id], tuple(questions), keep)
 
