@@ -178,7 +178,7 @@ class Interests(Section):
         "pregnancy", "fertility", "contraception", "cancer", "diabetes", "depression", "disability", "illness",
         "religion", "religious", "church", "christian", "muslim", "jewish", "hindu", "buddhist",
         "politics", "political", "election", "sexuality", "erotic", "gay", "lesbian", "transgender",
-        "ethnicity", "race", "union membership", "debt", "addiction", "weapons",
+        "ethnicity", "racial", "union membership", "debt", "addiction", "weapons",
     )  # fmt: skip
 
 
@@ -238,6 +238,12 @@ class Explain(Section):
     tries: int = Field(default=2, ge=1)
     min_chars: int = Field(default=15, ge=1)  # of a line; what is shorter or longer is refused
     max_chars: int = Field(default=160, ge=20, le=300)
+
+    @model_validator(mode="after")
+    def bounds_leave_room(self) -> Self:
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars ({self.min_chars}) is more than max_chars ({self.max_chars})")
+        return self
 
 
 class Judge(Section):

@@ -71,6 +71,11 @@ def test_leave_out_must_name_known_behaviours(tmp_path: Path) -> None:
         load(written(tmp_path, "[score]\nleave_out = ['bought']\n"))
 
 
+def test_bounds_of_an_explanation_must_leave_room(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"explain: min_chars \(50\) is more than max_chars \(40\)"):
+        load(written(tmp_path, "[explain]\nmin_chars = 50\nmax_chars = 40\n"))
+
+
 def test_a_fingerprint_changes_with_a_setting_and_not_with_the_folder(tmp_path: Path) -> None:
     one, other = Config(folder=tmp_path), Config(folder=tmp_path / "elsewhere")
     assert one.fingerprint() == other.fingerprint()

@@ -25,21 +25,21 @@ class Brands:
 
     def __init__(self, names: Iterable[str], ordinary: Collection[str] = ()) -> None:
         self._ordinary = ordinary
-        self._by_first: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for name in sorted(set(names)):
-            parts = tuple(words(name))
-            if any(letter.isalpha() for letter in name) and parts not in self._by_first[parts[0]]:
-                self._by_first[parts[0]].append(parts)
+        self._names = {tuple(words(name)) for name in set(names) if any(letter.isalpha() for letter in name)}
+        self._lengths: dict[str, set[int]] = defaultdict(set)  # of the brands that begin with a word
+        for name in self._names:
+            self._lengths[name[0]].add(len(name))
 
     def named(self, text: str, known: str = "") -> str | None:
         """A brand that `text` names and `known` (the item's own record, the interest) doesn't."""
         found = list(_WORD.finditer(text))
-        lower = [match[0].lower() for match in found]
+        lower = tuple(match[0].lower() for match in found)
         for start, word in enumerate(lower):
-            for brand in self._by_first.get(word, ()):
-                if tuple(lower[start : start + len(brand)]) != brand or contains(known, " ".join(brand)):
+            for length in self._lengths.get(word, ()):
+                brand = lower[start : start + length]
+                if brand not in self._names or contains(known, " ".join(brand)):
                     continue
-                if not self._is_ordinary(brand) or self._spelt_as_name(text, found[start : start + len(brand)]):
+                if not self._is_ordinary(brand) or self._spelt_as_name(text, found[start : start + length]):
                     return " ".join(brand)
         return None
 

@@ -124,8 +124,8 @@ class Full:
         }
         asked = _attempts(self.night, self.model, self.style, variables)
         question = Question(asked, partial(_check_style, rules=self.rules))
-        # What the second question is made of besides the style, which follows the season and so must stay out.
-        made_of = [self.style.version, *(request.hash for request in self._ask_text(pair, row, style=""))]
+        # Not the requests: they hold the season, and a new one must not make every line anew.
+        made_of = [self.style.version, self.text.version, self.model.model, self.model.revision, str(len(asked))]
         return _work(self.night, pair, row, question, made_of, then=partial(self._then, pair=pair, row=row))
 
     def _then(self, settled: Sequence[Settled], *, pair: Pair, row: int) -> Sequence[Question]:

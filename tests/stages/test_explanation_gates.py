@@ -279,6 +279,13 @@ def test_a_brand_that_is_an_ordinary_word_counts_only_as_a_name() -> None:
     assert brands.named("Goes under a Field Light lamp.") == "field light"
 
 
+def test_many_brands_of_one_beginning_are_told_apart() -> None:
+    brands = Brands((f"Maker {number}" for number in range(20_000)), ORDINARY)
+    assert brands.named("like one of maker 19999 is") == "maker 19999"
+    assert brands.named("like one of a maker") is None
+    assert brands.named("Maker 20000 is none") is None
+
+
 def test_any_other_brand_counts_however_it_is_spelt() -> None:
     brands = Brands(BRANDS, ORDINARY)
     assert brands.named("like norvik ones") == "norvik"
