@@ -17,7 +17,7 @@ from typing import Any, Final
 from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
-from recgpt.errors import BudgetSpent
+from recgpt.errors import BudgetSpent, disk_faults
 from recgpt.sources.prepare import prepare
 from recgpt.stages import explanations, interests, tags, verdicts
 from recgpt.stages.night import Night, Progress
@@ -38,6 +38,7 @@ ASKING: Final = {
 TICK_S: Final = 1.0  # between two words on what a stage has cost, while none of its units is finished
 
 
+@disk_faults()
 def run(
     config: Config,
     stages: Sequence[Stage] = tuple(Stage),

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 
 from towers.config import TowersConfig, TowersError
 from towers.model import ThreeTowers
@@ -55,7 +56,8 @@ def save(folder: Path, model: ThreeTowers, *, metrics: Mapping[str, Any], item_i
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir()
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, fresh / WEIGHTS)
+    # Written by us, so that a full disk is an OSError with its number, as it is for the other files.
+    (fresh / WEIGHTS).write_bytes(serialized({name: value.contiguous() for name, value in model.state_dict().items()}))
     settings = {
         "config": model.config.to_json(),
         "feature_hash": model.config.feature_hash(),

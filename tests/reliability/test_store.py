@@ -195,6 +195,13 @@ def logs(project: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def checkpoint(project: Any) -> Iterator[None]:
+    _sql("pragma wal_checkpoint(truncate)")(store_of(project))
+    with file_limit(100_000):  # enough for the run's record, too little for the weights
+        yield
+
+
 CASES: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
     "full": full,
     "refused": refused,
@@ -208,6 +215,7 @@ CASES: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
     "stranger": stranger,
     "folder": folder,
     "logs": logs,
+    "checkpoint": checkpoint,
 }
 
 
@@ -227,7 +235,7 @@ def test_a_fault_and_its_remedy(
     asked()
     with CASES[case](reader):
         for command in row["commands"].split(", "):
-            done = recgpt(command, *([user] if command == "show" else []))
+            done = recgpt(*command.split(), *([user] if command == "show" else []))
             assert (command, done.code) == (command, 1)
             said = done.out if command == "doctor" else done.err
             assert row["remedy"].strip("`") in " ".join(said.split())
