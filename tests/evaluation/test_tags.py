@@ -128,7 +128,7 @@ def test_baselines_get_as_many_categories_as_the_tags_have(bench: Bench) -> None
     bench.after("u1", "d")
     report = bench.measure()
     assert report.rates["tags"].categories == 2.0
-    assert report.rates["own categories, as many"].categories == 2.0
+    assert report.rates["popular categories, as many"].categories == 2.0
     assert values(report) == {
         "tags": 0.0,
         "own categories, as many": 1.0,  # Boots, Lamps
@@ -153,12 +153,14 @@ def test_nothing_of_a_later_night_is_known(bench: Bench) -> None:
     bench.tag("u2", "green tea", retired_night=date(2026, 1, 11), since_night=NIGHT, state="retired")
     bench.after("u1", "a")
     bench.after("u2", "c")
-    for day in range(12, 15):  # many later lamps make no popular category of the night
+    for day in range(12, 15):  # what comes later makes no category popular, and none a user's own
         bench.after("u3", "c", day=day)
+        bench.after("u2", "d", day=day)
     report = bench.measure()
     assert (report.with_tags, report.measured, report.tags) == (1, 1, 1)
     assert values(report)["tags"] == 1.0
     assert values(report)["popular categories, as many"] == 0.0  # still Lamps
+    assert values(report)["own categories, as many"] == 1.0  # still Tea
 
 
 def test_the_next_item_is_reliable_has_a_category_and_comes_after_the_night(bench: Bench) -> None:

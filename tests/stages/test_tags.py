@@ -203,3 +203,21 @@ def test_each_offers_phrases_of_the_shop_and_asks_a_question_an_interest(memory:
     assert any("trail running" in phrase for place in offered["Interest: trail running"] for phrase in place)
     assert len(memory.tags()) == 8
     assert {row.interest_id for row in memory.tags().values()} == {memory.running, memory.coffee}
+
+
+def test_a_season_that_passes_takes_its_tags_and_asks_nothing(memory: Memory, asked: Callable[[], int]) -> None:
+    def choose(body: Body) -> str:
+        places = body["response_format"]["json_schema"]["schema"]["properties"]["tags"]["prefixItems"]
+        return json.dumps({"tags": [place["enum"][0] for place in places]})
+
+    memory.configure(strategy="each")
+    config = memory.project.folder / "recgpt.toml"
+    config.write_text(f"{config.read_text()}[tags.season_words]\nsummer = ['trail']\n", encoding="utf-8")
+    memory.project.server.answer = choose
+    memory.run(date(2026, 8, 31))
+    before = set(memory.tags())
+    assert any("trail" in tag for tag in before)
+    asked()
+    memory.run(date(2026, 9, 1))
+    assert asked() == 0
+    assert set(memory.tags()) == {tag for tag in before if "trail" not in tag}
