@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from recgpt.store.tables import Answer, Unit
+from recgpt.words import Stage
 
 ROWS = table("The store and the disk")
 HOLD = """
@@ -196,9 +197,20 @@ def logs(project: Any) -> Iterator[None]:
 
 
 @contextmanager
-def checkpoint(project: Any) -> Iterator[None]:
+def vectors(project: Any) -> Iterator[None]:
+    shared = Path(project.config.work_folder) / "vectors"
+    shared.unlink()
+    shared.mkdir()  # and empty
     _sql("pragma wal_checkpoint(truncate)")(store_of(project))
-    with file_limit(100_000):  # enough for the run's record, too little for the weights
+    with file_limit(150_000):
+        yield
+
+
+@contextmanager
+def checkpoint(project: Any) -> Iterator[None]:
+    project.run(Stage.TOWERS)  # so that every text is encoded
+    _sql("pragma wal_checkpoint(truncate)")(store_of(project))
+    with file_limit(150_000):
         yield
 
 
@@ -215,6 +227,7 @@ CASES: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
     "stranger": stranger,
     "folder": folder,
     "logs": logs,
+    "vectors": vectors,
     "checkpoint": checkpoint,
 }
 
