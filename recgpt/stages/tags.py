@@ -1,8 +1,8 @@
 """Interests -> tags: what kinds of things would serve an interest, in words that the item tower can answer.
 
-A strategy asks (`proposals`, `experts`), the gates refuse what they must (`tag_gates`, each by its name), and what is
-left are the user's tags: one that is said again of the same interest keeps its row, one that isn't is retired. Where an
-answer can't be used at all, the tags of the interests that it was about stay as they are.
+A strategy asks (`tag_proposals`, `tag_experts`), the gates refuse what they must (`tag_gates`, each by its name), and
+what is left are the user's tags: one that is said again of the same interest keeps its row, one that isn't is retired.
+Where an answer can't be used at all, the tags of the interests that it was about stay as they are.
 
 A unit is a user. It is gone through again when the interests, the environment, the rules or the user's recent doings
 changed; and only what its requests are made of (interests as their rows were made, environment, prompts, sampling)
@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
 from recgpt.sources.logs import History
-from recgpt.stages.experts import experts
 from recgpt.stages.night import Night
-from recgpt.stages.proposals import Inquiry, Proposal, Proposals, each, single
+from recgpt.stages.tag_experts import experts
 from recgpt.stages.tag_gates import Recent, TagGates, recent
+from recgpt.stages.tag_proposals import Inquiry, Proposed, ProposedTag, each, single
 from recgpt.stages.work import Kept, Refused, Settled, Tally, Work, plan, work, work_through
 from recgpt.store.tables import Interest, Tag
 from recgpt.words import Outcome, Stage, State
@@ -42,7 +42,7 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
     """A unit a user that has an active interest, or a tag left of one."""
     gates, rules = TagGates(night), night.config.tags.model_dump(mode="json")
     for history, interests in remembered(night):
-        inquiry = _inquiry(night, model, history, interests) if interests else Inquiry((), lambda _: Proposals())
+        inquiry = _inquiry(night, model, history, interests) if interests else Inquiry((), lambda _: Proposed())
         done = recent(night, history)
         keep = partial(
             _keep, night=night, gates=gates, user=history.user_id, interests=interests, done=done, inquiry=inquiry
@@ -120,15 +120,15 @@ def _keep(
 
 
 def _passed(
-    night: Night, gates: TagGates, said: Proposals, done: Recent, held: Set[tuple[int, str]], kept: Kept
-) -> list[tuple[Interest, str, Proposal]]:
+    night: Night, gates: TagGates, said: Proposed, done: Recent, held: Set[tuple[int, str]], kept: Kept
+) -> list[tuple[Interest, str, ProposedTag]]:
     """The proposals that pass every gate, in their order, at most `tags.per_interest` an interest.
 
     Args:
         held: the interest's id and the text of every tag that the user has.
         kept: takes what is refused.
     """
-    plain: list[tuple[Interest, str, Proposal]] = []
+    plain: list[tuple[Interest, str, ProposedTag]] = []
     for proposal in said.listed:
         try:
             if proposal.interest is None:
@@ -136,7 +136,7 @@ def _passed(
             plain.append((proposal.interest, gates.words(proposal.text), proposal))
         except Refused as refused:
             kept.refusals.append((refused, proposal.request_hash))
-    passed: list[tuple[Interest, str, Proposal]] = []
+    passed: list[tuple[Interest, str, ProposedTag]] = []
     user_gates, count = gates.of_user(done), Counter[int]()
     vectors = night.encoder.encode([tag for _, tag, _ in plain])
     for (interest, tag, proposal), vector in zip(plain, vectors, strict=True):

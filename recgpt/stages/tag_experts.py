@@ -4,7 +4,8 @@ Three rounds. The planner sees the interests with what was done about them, the 
 says who is looking (at most `tags.personas` sides of the user, each with a brief and its interests). Every persona is
 one expert's question. The arbiter sees all that the experts proposed, numbered, and names the numbers to keep, best
 first, so it can drop what two experts said in two ways but can't invent. An expert whose answer can't be used is
-stored as refused and the others go on. What the arbiter keeps meets the same gates as any other tag.
+stored as refused and the others go on. What the arbiter keeps meets the same gates as any other tag, and its row names
+the expert's request, which is where the words come from.
 
 Source: the planner, expert and arbiter of RecGPT-V2 (arXiv 2512.14503); the prompts are our own.
 """
@@ -21,7 +22,7 @@ from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
 from recgpt.stages.night import Night
-from recgpt.stages.proposals import Inquiry, Proposal, Proposals, check_entries, listing, proposals_of, request
+from recgpt.stages.tag_proposals import Inquiry, Proposed, ProposedTag, check_entries, listing, proposals_of, request
 from recgpt.stages.work import Question, Refused, Settled, read_json
 from recgpt.store.tables import Interest
 
@@ -76,11 +77,11 @@ class _Panel:
             return [self._arbiter(candidates)] if candidates else []
         return []
 
-    def read(self, settled: Sequence[Settled]) -> Proposals:
+    def read(self, settled: Sequence[Settled]) -> Proposed:
         personas: list[Persona] = settled[0].value or []
         if len(settled) < 2 + len(personas) or settled[-1].value is None:
-            return Proposals()  # no whole answer: what was refused on the way says why
-        arbiter, candidates, read = settled[-1], self._candidates(settled), Proposals()
+            return Proposed()  # no whole answer: what was refused on the way says why
+        arbiter, candidates, read = settled[-1], self._candidates(settled), Proposed()
         answers = zip(personas, settled[1:-1], strict=True)
         heard = {number for persona, one in answers if one.value is not None for number in persona.interests}
         read.answered = {self.numbered[number].id for number in heard}
@@ -101,7 +102,7 @@ class _Panel:
         }
         return self._question("tags_expert", variables, check_entries)
 
-    def _arbiter(self, candidates: Sequence[Proposal]) -> Question:
+    def _arbiter(self, candidates: Sequence[ProposedTag]) -> Question:
         names = {interest.id: clean(interest.name, 80) for interest in self.numbered.values()}
         lines = [
             f"[{number}] {clean(one.text, 80)} | for: {names[one.interest.id] if one.interest else 'none'}"
@@ -115,7 +116,7 @@ class _Panel:
         }
         return self._question("tags_arbiter", variables, _check_numbers)
 
-    def _candidates(self, settled: Sequence[Settled]) -> list[Proposal]:
+    def _candidates(self, settled: Sequence[Settled]) -> list[ProposedTag]:
         """What the experts proposed, in their order: candidate n is what the arbiter calls n, from 1."""
         personas: list[Persona] = settled[0].value
         answers = zip(personas, settled[1 : 1 + len(personas)], strict=True)

@@ -33,7 +33,7 @@ SHOWN = 4  # items of an interest that the model is shown
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ProposedTag:
     """A tag as the model wrote it, before any gate. No interest: it named none of those asked about."""
 
     interest: Interest | None
@@ -44,13 +44,13 @@ class Proposal:
 
 
 @dataclass
-class Proposals:
+class Proposed:
     """What came of one user's questions: proposals, best first, and whatever was refused while reading them.
 
     `answered` are the ids of the interests that a whole answer spoke about, even if it gave no tag for them.
     """
 
-    listed: list[Proposal] = field(default_factory=list)
+    listed: list[ProposedTag] = field(default_factory=list)
     answered: set[int] = field(default_factory=set)
     refusals: list[tuple[Refused, str | None]] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Inquiry:
     """A strategy's questions about one user. `made_of` is what later rounds are made of beside the answers."""
 
     questions: Sequence[Question]
-    read: Callable[[Sequence[Settled]], Proposals]
+    read: Callable[[Sequence[Settled]], Proposed]
     then: Then | None = None
     made_of: Sequence[str] = ()
 
@@ -130,11 +130,11 @@ def check_entries(reply: Reply) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {"tag": entry} for entry in answer["tags"]]
 
 
-def proposals_of(settled: Settled, numbered: Mapping[int, Interest], persona: str = "") -> list[Proposal]:
+def proposals_of(settled: Settled, numbered: Mapping[int, Interest], persona: str = "") -> list[ProposedTag]:
     """The entries of an answer that passed `check_entries`, each with the interest that it names by number."""
     by_number = {str(number): interest for number, interest in numbered.items()}
     return [
-        Proposal(
+        ProposedTag(
             by_number.get(str(entry.get("interest"))),
             str(entry.get("tag", "")),
             str(entry.get("rationale", "")),
@@ -145,18 +145,18 @@ def proposals_of(settled: Settled, numbered: Mapping[int, Interest], persona: st
     ]
 
 
-def _read_single(settled: Sequence[Settled], *, numbered: Mapping[int, Interest]) -> Proposals:
+def _read_single(settled: Sequence[Settled], *, numbered: Mapping[int, Interest]) -> Proposed:
     (answer,) = settled
     answered = set() if answer.value is None else {interest.id for interest in numbered.values()}
-    return Proposals(proposals_of(answer, numbered), answered)
+    return Proposed(proposals_of(answer, numbered), answered)
 
 
-def _read_each(settled: Sequence[Settled], *, interests: Sequence[Interest]) -> Proposals:
-    read = Proposals()
+def _read_each(settled: Sequence[Settled], *, interests: Sequence[Interest]) -> Proposed:
+    read = Proposed()
     for interest, answer in zip(interests, settled, strict=True):
         if answer.value is not None:
             read.answered.add(interest.id)
-            read.listed += [Proposal(interest, text, request_hash=answer.request_hash) for text in answer.value]
+            read.listed += [ProposedTag(interest, text, request_hash=answer.request_hash) for text in answer.value]
     return read
 
 
