@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_server import status
+from fake_server import from_schema, schema_of, status
 from remembered import GRINDER, KETTLE, NIGHT, SHOES, SOCKS, VEST, Memory
 from scripted import Body, last
 
@@ -221,3 +221,13 @@ def test_a_season_that_passes_takes_its_tags_and_asks_nothing(memory: Memory, as
     memory.run(date(2026, 9, 1))
     assert asked() == 0
     assert set(memory.tags()) == {tag for tag in before if "trail" not in tag}
+
+
+@pytest.mark.parametrize("strategy", ["each", "single", "experts"])
+def test_the_emptiest_answers_that_a_schema_allows_make_no_tag_and_no_harm(memory: Memory, strategy: str) -> None:
+    memory.configure(strategy=strategy)
+    memory.project.server.answer = lambda body: from_schema(schema_of(body))
+    counts = memory.run()
+    assert (counts["invalid"], counts["coverage"]) == (1, 1.0)
+    assert memory.tags() == {}
+    assert memory.run()["untouched"] == 1
