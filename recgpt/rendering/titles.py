@@ -54,7 +54,7 @@ _EMPTY_BRACKETS = re.compile(r"[\[({]\s*[,;/x&+-]*\s*[\])}]")
 _LOOSE = re.compile(r"\s+([,;:.!?])|([,;:])(?=\s*[,;:.])")
 _TAIL = re.compile(r"\s+[-|~]+\s+|\s*[–—]\s*")
 _EDGE = " ,;:-/&+|*~.!"
-_LINKS = {"and", "with", "for", "of", "by", "the", "a", "an", "in", "to", "from", "or", "w/", "plus", "includes"}
+_LINKS = {"and", "with", "for", "of", "by", "the", "a", "an", "in", "to", "from", "or", "w/", "plus", "includes", "up"}
 _NO_BRAND = {
     *("", "generic", "unknown", "unbranded", "n/a", "na", "none", "no brand", "not specified", "other", "various"),
     *("private label", "store brand", "national brand"),

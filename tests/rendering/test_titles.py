@@ -22,6 +22,7 @@ from recgpt.rendering.titles import UNNAMED, label, short_title
         ("Sigma F40 - Large Angled Contour", "Sigma Beauty", "Sigma F40 - Large Angled Contour"),
         ("SPF 45 Balm 3 in 1", None, "SPF 45 Balm 3 in 1"),
         ("Soap from Ghana for the", None, "Soap from Ghana"),
+        ("Quiet Filter, up to 60 l", None, "Quiet Filter"),
         ("16 oz", None, "16 oz"),
         ("Hat", "Generic", "Hat"),
         ("Hat", "Unknown", "Hat"),
