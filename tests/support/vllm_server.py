@@ -116,6 +116,10 @@ class VllmServer:
         }
         return "[engine]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in engine.items())
 
+    def further(self) -> list[str]:
+        """What follows `recgpt engine serve`: the weights, and flags for vLLM."""
+        return [str(weights()), *ON_CPU, *self.extra]
+
     def start(self) -> None:
         """Run `recgpt engine serve` until it answers.
 
@@ -123,7 +127,7 @@ class VllmServer:
             RuntimeError: it ended or was silent for too long; the message holds the end of its log.
         """
         recgpt = Path(sys.executable).with_name("recgpt")
-        command = [recgpt, "engine", "serve", "--config", self.folder, weights(), *ON_CPU, *self.extra]
+        command = [recgpt, "engine", "serve", "--config", self.folder, *self.further()]
         with self.log.open("ab") as log:
             # A session of its own, so that all it starts can be ended together.
             self.process = subprocess.Popen(
