@@ -9,7 +9,8 @@ machine has other things to do. Processor time is all of ours and none of the se
 answers that take a tenth of a second: there a stage that keeps 64 requests in flight can't be faster than 640 a second.
 
 Against vLLM: see throughput_vllm.py. With --memory, instead: the most memory that the stage takes for few users and
-for twenty times as many, each in a process of its own, on a shop whose users have about 45 events.
+for many times as many, each in a process of its own, on a shop whose users have about 45 events by that night. The
+users a second of both say whether a user costs more as the store grows.
 """
 
 import argparse
@@ -90,10 +91,14 @@ def main() -> int:
 
 
 def vllm(quick: bool) -> list[Figure]:
-    from throughput_vllm import vllm_figures  # noqa: PLC0415 (it looks for vLLM's own environment)
+    """The figures against a real vLLM; one that misses its goal where its environment is not there."""
+    from throughput_vllm import vllm_figures  # noqa: PLC0415 (only here is vLLM asked for)
 
-    found: list[Figure] = vllm_figures(quick)
-    return found
+    try:
+        return vllm_figures(quick)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return [Figure("vLLM: measured", 0, (">=", 1))]
 
 
 def fake_figures(folder: Path, users: int, turns: int) -> list[Figure]:
