@@ -79,18 +79,18 @@ class _Panel:
 
     def read(self, settled: Sequence[Settled]) -> Proposed:
         personas: list[Persona] = settled[0].value or []
-        if len(settled) < 2 + len(personas) or settled[-1].value is None:
-            return Proposed()  # no whole answer: what was refused on the way says why
-        arbiter, candidates, read = settled[-1], self._candidates(settled), Proposed()
-        answers = zip(personas, settled[1:-1], strict=True)
+        candidates = self._candidates(settled)
+        if candidates and settled[-1].value is None:
+            return Proposed()  # the arbiter's answer can't be used, and nobody else may choose
+        answers = zip(personas, settled[1:], strict=False)
         heard = {number for persona, one in answers if one.value is not None for number in persona.interests}
-        read.answered = {self.numbered[number].id for number in heard}
-        for number in dict.fromkeys(arbiter.value):
+        read = Proposed(answered={self.numbered[number].id for number in heard})
+        for number in dict.fromkeys(settled[-1].value) if candidates else ():
             if 1 <= number <= len(candidates):
                 read.listed.append(candidates[number - 1])
             else:
                 refused = Refused("no_such_candidate", str(number), f"the arbiter was shown {len(candidates)}")
-                read.refusals.append((refused, arbiter.request_hash))
+                read.refusals.append((refused, settled[-1].request_hash))
         return read
 
     def _expert(self, persona: Persona) -> Question:
@@ -118,7 +118,7 @@ class _Panel:
 
     def _candidates(self, settled: Sequence[Settled]) -> list[ProposedTag]:
         """What the experts proposed, in their order: candidate n is what the arbiter calls n, from 1."""
-        personas: list[Persona] = settled[0].value
+        personas: list[Persona] = settled[0].value or []
         answers = zip(personas, settled[1 : 1 + len(personas)], strict=True)
         return [one for persona, answer in answers for one in proposals_of(answer, self._own(persona), persona.name)]
 

@@ -163,10 +163,13 @@ def test_an_arbiter_that_cannot_be_used_keeps_nothing_new(panel: Panel, keep: An
     assert panel.memory.tags() == {}
 
 
-def test_no_candidate_asks_no_arbiter(panel: Panel) -> None:
+def test_no_candidate_asks_no_arbiter_and_leaves_no_tag(panel: Panel) -> None:
+    panel.run()
+    panel.memory.configure(strategy="experts", personas=2, seed=1)
     panel.proposed = {name: [] for name in panel.proposed}
     assert panel.run()["invalid"] == 1
-    assert panel.asked("tags_arbiter") == []
+    assert len(panel.asked("tags_arbiter")) == 1
+    assert panel.memory.tags() == {}  # the experts were heard, and had nothing to say
 
 
 @pytest.mark.parametrize("failing", ["tags_planner", "tags_expert", "tags_arbiter"])
