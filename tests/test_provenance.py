@@ -202,3 +202,17 @@ def test_why_says_why_there_is_no_explanation(table: Table) -> None:
     assert "explain.top" in beyond["no_explanation"]
     assert project.rows(Answer)
     assert not project.rows(Explanation, Explanation.state == State.ACTIVE)
+
+
+def test_why_does_not_tell_of_a_line_that_was_made_later(table: Table) -> None:
+    project, (one, two), later = table.project, table.items[:2], NIGHT + timedelta(days=7)
+    project.configure(explain={"top": 1})
+    table.recommend("u1", "stargazing", one, two)
+    table.explain()
+    table.recommend("u1", "stargazing", two, night=later)
+    table.explain(later)
+    logs = prepare(project.config)
+    assert why(project.store, logs, "u1", two, later)["explanation"]["since_night"] == later.isoformat()
+    then = why(project.store, logs, "u1", two, NIGHT)
+    assert then["explanation"] is None
+    assert "later night" in then["no_explanation"]

@@ -13,6 +13,9 @@ from fake_server import status
 from scripted import Body, instead, last, task
 from written import NIGHT, Table
 
+from recgpt.sources.prepare import prepare
+from recgpt.stages import explanations
+from recgpt.stages.night import Night
 from recgpt.stages.pairs import key
 from recgpt.store.tables import Explanation, Rejection, Unit
 from recgpt.words import Outcome, Stage, State
@@ -336,3 +339,16 @@ def test_outcomes_add_up(table: Table) -> None:
     table.recommend("u1", "stargazing", *table.items[:4])
     counts = table.explain().counts
     assert counts["units"] == sum(counts[outcome.value] for outcome in Outcome) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy", "checked"),
+    [("embedded", "short", True), ("embedded", "full", False), ("server", "short", False)],
+)
+def test_words_are_looked_up_where_the_packaged_model_writes(
+    table: Table, kind: str, strategy: str, checked: bool
+) -> None:
+    config = table.project.configure(engine={"kind": kind}, explain={"strategy": strategy})
+    rules = explanations.rules(Night(config, table.project.store, prepare(config), NIGHT))
+    assert (rules.vocabulary is not None) is checked
+    assert rules.brands.named(f"like a {table.catalogue()[0]['brand']} one")
