@@ -217,4 +217,4 @@ def test_a_small_disk_fills_up(
     (stage,) = json.loads(done.stdout)["stages"]
     kept = 12 - stage["usage"]["asked"]
     assert (stage["ok"], kept > 0) == (12, size == "4m")
-    assert 0 <= asked() - 12 <= reader.config.engine.in_flight  # answers that no disk took
+    assert 0 <= asked() - 12 <= 2 * reader.config.engine.in_flight  # answers that no disk took
