@@ -23,4 +23,4 @@ def run(
     json: Json = False,
 ) -> None:
     """Judge the sample (judge.share) of what the stages made, as far as it has no label yet."""
-    run_stages(config, [Stage.JUDGE], day=date, users=None, dry_run=dry_run, max_tokens=max_tokens, json=json)
+    run_stages(config, [Stage.JUDGE], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)

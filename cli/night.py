@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, Users, day_of
+from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, UserIds, Users, day_of, ids_of
 from cli.output import print_json, print_runs, print_summary
 from cli.progress import progress
 from recgpt import config as settings
@@ -24,7 +24,8 @@ def run_stages(
     stages: Sequence[Stage],
     *,
     day: Day,
-    users: int | None,
+    users: int | None = None,
+    user_ids: Path | None = None,
     dry_run: bool = False,
     max_tokens: int | None = None,
     json: bool,
@@ -38,6 +39,7 @@ def run_stages(
             stages,
             day=day_of(day),
             users=users,
+            only=ids_of(user_ids),
             dry_run=dry_run,
             max_tokens=max_tokens,
             force_training=force_training,
@@ -59,6 +61,7 @@ def add_to(app: typer.Typer) -> None:
         config: ConfigPath = HERE,
         date: Day = None,
         users: Users = None,
+        user_ids: UserIds = None,
         dry_run: DryRun = False,
         max_tokens: MaxTokens = None,
         json: Json = False,
@@ -72,19 +75,37 @@ def add_to(app: typer.Typer) -> None:
         Exit codes: 0 done, 1 failed or stopped by a signal, 2 the call was wrong, 3 the token budget is spent or fewer
         units than nightly.min_coverage have an answer.
         """
-        run_stages(config, tuple(Stage), day=date, users=users, dry_run=dry_run, max_tokens=max_tokens, json=json)
+        run_stages(
+            config,
+            tuple(Stage),
+            day=date,
+            users=users,
+            user_ids=user_ids,
+            dry_run=dry_run,
+            max_tokens=max_tokens,
+            json=json,
+        )
 
-    for stage, text in (
-        (Stage.INTERESTS, "Profile text to interests with evidence."),
-        (Stage.TAGS, "Interests to tags."),
-        (Stage.EXPLAIN, "A short line for each (interest, item) pair that tonight's recommendations need."),
-    ):
-        app.command(stage.value, help=text)(_asking(stage))
+    app.command("interests", help="Profile text to interests with evidence.")(_over_users(Stage.INTERESTS))
+    app.command("tags", help="Interests to tags.")(_over_users(Stage.TAGS))
 
     @app.command()
-    def score(config: ConfigPath = HERE, date: Day = None, users: Users = None, json: Json = False) -> None:
+    def score(
+        config: ConfigPath = HERE, date: Day = None, users: Users = None, user_ids: UserIds = None, json: Json = False
+    ) -> None:
         """Tags to items by the towers: the night's recommendations."""
-        run_stages(config, [Stage.SCORE], day=date, users=users, json=json)
+        run_stages(config, [Stage.SCORE], day=date, users=users, user_ids=user_ids, json=json)
+
+    @app.command()
+    def explain(
+        config: ConfigPath = HERE,
+        date: Day = None,
+        dry_run: DryRun = False,
+        max_tokens: MaxTokens = None,
+        json: Json = False,
+    ) -> None:
+        """A short line for each (interest, item) pair that tonight's recommendations need."""
+        run_stages(config, [Stage.EXPLAIN], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)
 
     @app.command()
     def runs(
@@ -100,16 +121,26 @@ def add_to(app: typer.Typer) -> None:
             print_runs(listed)
 
 
-def _asking(stage: Stage) -> Callable[..., None]:
+def _over_users(stage: Stage) -> Callable[..., None]:
     def command(
         config: ConfigPath = HERE,
         date: Day = None,
         users: Users = None,
+        user_ids: UserIds = None,
         dry_run: DryRun = False,
         max_tokens: MaxTokens = None,
         json: Json = False,
     ) -> None:
-        run_stages(config, [stage], day=date, users=users, dry_run=dry_run, max_tokens=max_tokens, json=json)
+        run_stages(
+            config,
+            [stage],
+            day=date,
+            users=users,
+            user_ids=user_ids,
+            dry_run=dry_run,
+            max_tokens=max_tokens,
+            json=json,
+        )
 
     return command
 
@@ -124,4 +155,4 @@ def train(
     ] = False,
 ) -> None:
     """Train on all events up to the date, hold the latest out for validation, and keep the best epoch."""
-    run_stages(config, [Stage.TOWERS], day=date, users=None, json=json, force_training=not if_old)
+    run_stages(config, [Stage.TOWERS], day=date, json=json, force_training=not if_old)

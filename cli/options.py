@@ -15,10 +15,19 @@ Day = Annotated[
     typer.Option("--date", formats=["%Y-%m-%d"], help="The night's date (UTC); later events are not read. Today."),
 ]
 Users = Annotated[int | None, typer.Option("--users", min=1, help="Only the first so many users, by user_id.")]
+UserIds = Annotated[
+    Path | None,
+    typer.Option("--user-ids", exists=True, dir_okay=False, help="Only the users of a file, one user_id a line."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Ask and make nothing; say what is to come.")]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Stop cleanly after so many tokens.")]
 
 HERE = Path(".")
+
+
+def ids_of(file: Path | None) -> list[str] | None:
+    """The lines of a file that are not empty."""
+    return None if file is None else [line for line in file.read_text("utf-8", "replace").splitlines() if line]
 
 
 def day_of(moment: datetime | None) -> date | None:

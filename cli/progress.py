@@ -56,7 +56,9 @@ def _rates(first: tuple[float, int, int], last: tuple[float, int, int], total: i
     if seconds < SAMPLE_S:
         return ""
     units, tokens = (last[1] - first[1]) / seconds, (last[2] - first[2]) / seconds
-    parts = [f"{units:.1f}/s" if units >= 1 else f"{units * 60:.1f}/min"]
+    parts = []
+    if units:
+        parts.append(f"{units:.1f}/s" if units >= 1 else f"{units * 60:.1f}/min")
     if tokens:
         parts.append(f"{tokens:,.0f} tokens/s")
     if total and units:

@@ -9,7 +9,7 @@ for, so the summary says `stopped`. However a run ends, its record holds the sum
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -17,7 +17,8 @@ from typing import Any, Final
 from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
-from recgpt.errors import BudgetSpent, disk_faults
+from recgpt.errors import BudgetSpent, DataError, disk_faults
+from recgpt.sources.logs import Logs
 from recgpt.sources.prepare import prepare
 from recgpt.stages import explanations, interests, tags, verdicts
 from recgpt.stages.night import Night, Progress
@@ -45,6 +46,7 @@ def run(
     *,
     day: date | None = None,
     users: int | None = None,
+    only: Iterable[str] | None = None,
     dry_run: bool = False,
     max_tokens: int | None = None,
     force_training: bool = False,
@@ -55,6 +57,7 @@ def run(
     Args:
         day: the night's date (UTC, today by default); events after it are not read.
         users: only the first so many users, by user_id.
+        only: only these users; the towers are trained on everybody all the same.
         dry_run: ask and make nothing; say how many requests and tokens are to come. It takes no lock.
         max_tokens: stop cleanly once so many tokens (in and out) have been spent.
         force_training: train the towers even though they are young enough.
@@ -73,7 +76,7 @@ def run(
             logs = prepare(config)
             summary.data = logs.counts
             watch = _Watch(progress)
-            night = Night(config, store, logs, day, users, parent_run, watch)
+            night = Night(config, store, logs, day, users, chosen(logs, only), parent_run, watch)
             plan = _Plan(night, watch, summary, dry_run=dry_run, max_tokens=max_tokens, force_training=force_training)
             stopping.run(plan.run(stages))
         summary.state = RunState.DONE
@@ -94,6 +97,22 @@ def run(
             finally:
                 record.counts = summary.as_dict()
     return summary
+
+
+def chosen(logs: Logs, only: Iterable[str] | None) -> frozenset[str] | None:
+    """The users of a list.
+
+    Raises:
+        DataError: the logs don't have one of them.
+    """
+    if only is None:
+        return None
+    wanted = frozenset(only)
+    unknown = sorted(wanted.difference(logs.user_ids()))
+    if unknown:
+        some = ", ".join(map(repr, unknown[:5])) + (" ..." if len(unknown) > 5 else "")
+        raise DataError(f"{len(unknown)} of the {len(wanted)} users asked for are not in the users table: {some}")
+    return wanted
 
 
 class _Watch:

@@ -74,7 +74,7 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
     strategy: Strategy = Reader(night, model) if reads else Grouped(night, model)
     rules_hash = _rules_hash(night, model, strategy)
     weights = _weights(night)
-    histories = night.logs.histories(night.until, limit=night.users)
+    histories = night.histories()
     while block := list(islice(histories, BLOCK)):
         read_hashes = {one.user_id: events_hash(one, night, weights) for one in block}
         hashes = {user_id: digest(rules_hash, read_hash) for user_id, read_hash in read_hashes.items()}

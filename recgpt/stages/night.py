@@ -1,6 +1,6 @@
 """What every stage of one night shares: the config, the store, the logs, the moment up to which they are read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from recgpt.config import Config, night_of
 from recgpt.engine.asking import Usage
 from recgpt.engine.tokens import token_counter
-from recgpt.sources.logs import Logs
+from recgpt.sources.logs import History, Logs
 from recgpt.vectors import Encoder, item_vectors
 
 
@@ -37,6 +37,7 @@ class Night:
     logs: Logs
     day: date
     users: int | None = None  # only the first so many users, by user_id
+    only: frozenset[str] | None = None  # only these users
     parent_run: int | None = None
     progress: Callable[[Progress], None] = field(default=lambda _: None)
 
@@ -47,7 +48,12 @@ class Night:
 
     @property
     def n_users(self) -> int:
-        return self.logs.n_users if self.users is None else min(self.users, self.logs.n_users)
+        known = self.logs.n_users if self.only is None else len(self.only)
+        return known if self.users is None else min(self.users, known)
+
+    def histories(self) -> Iterator[History]:
+        """The events of each of the night's users, by user_id."""
+        return self.logs.histories(self.until, users=None if self.only is None else sorted(self.only), limit=self.users)
 
     @cached_property
     def encoder(self) -> Encoder:

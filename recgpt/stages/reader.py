@@ -17,7 +17,6 @@ import numpy as np
 
 import prompts
 from recgpt.engine.asking import LanguageModel
-from recgpt.engine.tokens import token_counter
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
 from recgpt.rendering.profile import Profile, render
@@ -39,7 +38,7 @@ class Reader:
         self.full, self.update = prompts.load("interests_read"), prompts.load("interests_update")
         self.versions: tuple[str, ...] = (self.full.version, self.update.version, night.encoder.version)
         self.environment = environment(night.config, night.day)
-        self.count_tokens = token_counter(night.config)
+        self.count_tokens = night.count_tokens
 
     def prepare(self, histories: Sequence[History]) -> None:
         """Nothing: only what is new, and not much of it, is ever encoded here."""

@@ -46,7 +46,7 @@ def run(night: Night, run_id: int) -> dict[str, Any]:
     scorer = _Scorer(night, model, encode_items(model, features))
     outcomes: Counter[str] = Counter()
     kept = 0
-    histories = night.logs.histories(night.until, limit=night.users)
+    histories = night.histories()
     for block in _blocks(histories):
         rows = scorer.recommend(block)
         kept += _write(night, run_id, version, block, rows, outcomes)

@@ -53,7 +53,7 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
 
 def remembered(night: Night) -> Iterator[tuple[History, list[Interest]]]:
     """Every user with active interests or active tags, and those interests in the order of their ids."""
-    histories = night.logs.histories(night.until, limit=night.users)
+    histories = night.histories()
     while block := list(islice(histories, BLOCK)):
         ids = [history.user_id for history in block]
         active: dict[str, list[Interest]] = defaultdict(list)

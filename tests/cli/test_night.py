@@ -160,6 +160,20 @@ def test_a_dry_run_says_what_is_to_come(commands: Commands) -> None:
     assert not commands.project.rows(Run)
 
 
+def test_a_file_picks_the_users(commands: Commands) -> None:
+    file = commands.project.folder / "some.txt"
+    file.write_text("u0000007\n\nu0000002\nu0000007\n")
+    done = commands.run("interests", "--user-ids", str(file), "--json")
+    assert done.returncode == 0
+    assert {row.key for row in commands.project.rows(Unit)} == {"u0000002", "u0000007"}
+    assert "interests: 2/2 (100%)" in done.stderr
+    file.write_text("u0000002\nnobody\n")
+    unknown = commands.run("nightly", "--user-ids", str(file), "--json")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "1 of the 2 users asked for are not in the users table: 'nobody'" in unknown.stderr
+    assert commands.run("tags", "--user-ids", "no-such-file").returncode == 2
+
+
 def test_a_second_command_is_refused_while_one_is_at_work(commands: Commands) -> None:
     project = commands.project
     project.server.answer = lambda body: Answer(answer(body), after=2.0)
