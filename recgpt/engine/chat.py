@@ -13,6 +13,7 @@ langchain_openai's ChatOpenAI.ainvoke: that is why this class stands.
 """
 
 import asyncio
+import errno
 import json
 import time
 from dataclasses import dataclass
@@ -133,6 +134,11 @@ class ServerChat(BaseChatModel):
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError):
             raise EngineError(f"{self.base_url!r} is not the URL of a server: correct engine.base_url") from None
         except aiohttp.ClientConnectorError as error:
+            if error.os_error.errno in (errno.EMFILE, errno.ENFILE):
+                raise EngineError(
+                    f"no more connections can be opened ({error.os_error.strerror}): lower engine.in_flight, or raise "
+                    "'ulimit -n'"
+                ) from None
             raise UnreachableError(f"no connection ({error.strerror or error.os_error})") from None
         except aiohttp.ConnectionTimeoutError:
             within = min(CONNECT_TIMEOUT_S, self.timeout_s)

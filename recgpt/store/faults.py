@@ -44,12 +44,12 @@ def translate(engine: Engine) -> None:
     def raise_store_error(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if isinstance(error, DBAPIError) and not isinstance(error, _BUGS):
-            raise store_error(url, error.orig or error)
+            raise _store_error(url, error.orig or error)
 
     event.listen(engine, "handle_error", raise_store_error)
 
 
-def store_error(url: URL, error: BaseException) -> StoreError:
+def _store_error(url: URL, error: BaseException) -> StoreError:
     """The error for what a driver raised; for SQLite, an extended result code keeps the primary one in its low byte."""
     code = getattr(error, "sqlite_errorcode", None)
     remedy = None if code is None else _REMEDIES.get(code & 0xFF)

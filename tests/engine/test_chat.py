@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,20 @@ def test_a_host_that_takes_no_connection_is_unreachable(
             waiting.connect_ex(full.getsockname())
         with pytest.raises(UnreachableError, match=r"no connection within 0\.2 s"):
             complete(fake_server, base_url=f"http://127.0.0.1:{full.getsockname()[1]}/v1")
+
+
+def test_too_many_connections_are_our_own_fault(fake_server: FakeServer) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def without_a_file_left(chat: ServerChat) -> Completion:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            return await chat.complete(BODY)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    with pytest.raises(EngineError, match=r"lower engine\.in_flight"):
+        using(fake_server, without_a_file_left)
 
 
 def test_an_error_nested_as_deep_as_no_parser_goes_is_an_error(fake_server: FakeServer) -> None:

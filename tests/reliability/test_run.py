@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,26 @@ def test_no_answers_in_a_row(reader: Any, recgpt: Any, asked: Callable[[], int],
     assert (str(done.code), f"{GIVE_UP_AFTER} requests in a row" in done.err) == (row["exit"], True)
     assert GIVE_UP_AFTER <= asked() <= GIVE_UP_AFTER + reader.config.engine.in_flight
     reader.server.answer = answer
+    assert recgpt("interests").code == 0
+
+
+def test_no_more_connections(reader: Any, recgpt: Any, row: dict[str, str]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def last_one(body: Body) -> Any:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        return Fault("close")  # and so a new connection is needed
+
+    reader.configure(interests=READ, engine={"in_flight": 1, "base_url": "nowhere"})
+    assert recgpt("interests").code == 1  # what prints an error is imported by now: there is no file left for that
+    reader.configure(interests=READ, engine={"in_flight": 1})
+    reader.server.answer = last_one
+    try:
+        done = recgpt("interests")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (str(done.code), "lower engine.in_flight" in done.err) == (row["exit"], True)
+    reader.server.answer = lambda body: from_schema(schema_of(body))
     assert recgpt("interests").code == 0
 
 
