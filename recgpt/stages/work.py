@@ -249,6 +249,7 @@ def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]
         tally.replays += len(held)
         tally.to_ask += len(fresh)
         tally.cost = estimate.cost
+    _report(night, stage, tally)
     return tally
 
 

@@ -19,14 +19,15 @@ from scripted import Body, answer, instead, last, task
 from recgpt.engine.tokens import guess
 from recgpt.errors import CheckpointError, EngineError
 from recgpt.sources.prepare import prepare
-from recgpt.stages import estimate
+from recgpt.stages import estimate, verdicts
 from recgpt.stages.estimate import COUNTED
-from recgpt.stages.night import Progress
+from recgpt.stages.night import Night, Progress
+from recgpt.stages.work import digest
 from recgpt.store.tables import Answer as AnswerRow
 from recgpt.store.tables import Base, Explanation, Interest, Label, Recommendation, Rejection, Run, Tag, Unit
 from recgpt.store.tables import Request as RequestRow
 from recgpt.tracing import show, why
-from recgpt.words import Outcome, RunState, Stage, State
+from recgpt.words import Outcome, RunState, Stage, State, Task
 
 
 def test_a_night_makes_everything_and_each_row_leads_back(project: Any) -> None:
@@ -312,6 +313,23 @@ def test_progress_goes_up_to_the_total_and_says_what_was_spent(project: Any) -> 
     again: list[Progress] = []
     project.run(Stage.INTERESTS, progress=again.append)
     assert (again[-1].done, again[-1].counts and again[-1].counts["untouched"]) == (12, 12)
+
+
+def test_the_sample_is_the_same_whatever_the_size_of_a_page(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = project.configure(judge={"share": 0.5})
+    project.run(Stage.INTERESTS, Stage.TAGS)
+    rows = {Task.INTERESTS: project.rows(Interest), Task.TAGS: project.rows(Tag)}
+    whole = [
+        (task, row.id)
+        for task, listed in rows.items()
+        for row in sorted(listed, key=lambda row: row.id)
+        if row.state == State.ACTIVE and int(digest(0, task, row.id).removeprefix("sha256:")[:16], 16) < 0.5 * 16**16
+    ]
+    night = Night(config, project.store, prepare(config), project.night)
+    for page in (1, 7, 500):
+        monkeypatch.setattr(verdicts, "PAGE", page)
+        assert [(target.task, target.id) for target in verdicts.sample(night)] == whole
+    assert 0 < len(whole) < sum(map(len, rows.values()))
 
 
 def test_what_a_gate_refuses_is_stored_with_the_gates_name(project: Any) -> None:
