@@ -77,7 +77,7 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
     histories = night.histories()
     while block := list(islice(histories, BLOCK)):
         read_hashes = {one.user_id: events_hash(one, night, weights) for one in block}
-        hashes = {user_id: digest(rules_hash, read_hash) for user_id, read_hash in read_hashes.items()}
+        hashes = {one.user_id: digest(rules_hash, read_hashes[one.user_id], one.features) for one in block}
         with Session(night.store) as session:
             done = ended(session, Stage.INTERESTS, hashes)
             asked = [one.user_id for one in block if one.user_id not in done]
@@ -105,15 +105,14 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
 
 
 def events_hash(history: History, night: Night, weights: Array, end: int | None = None) -> str:
-    """sha256 over the reliable ones of the first `end` events, and the base features. Row numbers are left out of it:
-    a new item moves them."""
+    """sha256 over the reliable ones of the first `end` events; without row numbers, which a new item moves."""
     reliable = np.flatnonzero(weights[history.behaviours[:end]] > 0)
     ids = night.logs.catalogue.ids
     found = hashlib.sha256(history.times[reliable].astype("datetime64[s]").tobytes())
     found.update(history.behaviours[reliable].tobytes())
     found.update(history.values[reliable].tobytes())
     things = [ids[row] if row >= 0 else history.queries[event] for event, row in _pairs(history, reliable)]
-    return digest(found.hexdigest(), things, history.features)
+    return digest(found.hexdigest(), things)
 
 
 def _pairs(history: History, events: Array) -> Iterator[tuple[int, int]]:

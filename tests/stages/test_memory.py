@@ -87,6 +87,20 @@ def test_weak_signs_are_no_news(baker: Diary, asked: Callable[[], int]) -> None:
     assert asked() == 0
 
 
+def test_a_changed_base_feature_reads_nothing_again(baker: Diary, asked: Callable[[], int]) -> None:
+    users = baker.project.folder / "data" / "users.parquet"
+    table = pq.read_table(users)
+    baker.project.configure(interests={"strategy": "read"}, data={"base_features": ["age"]})
+    baker.run(29)
+    older = table.set_column(
+        table.schema.get_field_index("age"), "age", [[age + 1 for age in table["age"].to_pylist()]]
+    )
+    pq.write_table(older.cast(table.schema), users)
+    asked()
+    assert baker.run(28)["notes"] == {"delta": 12}  # there is a text to show, but nothing to show in it
+    assert asked() == 0
+
+
 def test_a_new_item_in_the_catalogue_is_no_news(baker: Diary) -> None:
     items = baker.project.folder / "data" / "items.parquet"
     table = pq.read_table(items)
