@@ -162,6 +162,19 @@ def test_revise_takes_the_place_of_the_old_version(baker: Diary) -> None:
     assert baker.memory(6) == (old,)
 
 
+def test_a_revised_horizon_keeps_the_name(baker: Diary) -> None:
+    baker.did([28, 22, 14], "Yoga")
+    baker.operations = says(operation("add", 0, evidence="Yoga", name="yoga", horizon="short_term"))
+    baker.run(13)
+    baker.did([0], "Yoga", 5)
+    baker.operations = says(operation("revise", 2, evidence="Yoga", name="yoga", horizon="long_term"))
+    baker.run(0)
+    assert [(unit.name, unit.horizon, unit.version) for unit in baker.memory(0)] == [
+        ("home baking", Horizon.LONG_TERM, 1),
+        ("yoga", Horizon.LONG_TERM, 2),
+    ]
+
+
 def test_retire_keeps_the_row_and_the_reason(baker: Diary) -> None:
     baker.did([10], "Tea")
     baker.operations = says(operation("retire", reason="Sold the oven."))
