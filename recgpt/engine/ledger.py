@@ -94,7 +94,9 @@ class Ledger:
         fresh = [reply for reply in replies if reply.outcome is Outcome.OK and not reply.replayed]
         if not fresh:
             return
-        moment, prompts = now(), list(self._prompts.values())
+        # In one order, whoever writes: else two processes could each wait for a row of the other's (PostgreSQL).
+        fresh.sort(key=lambda reply: reply.request.hash)
+        moment, prompts = now(), sorted(self._prompts.values(), key=lambda prompt: prompt.version)
         with self._store.begin() as connection:
             if prompts:
                 connection.execute(

@@ -10,9 +10,9 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from recgpt.config import Config
@@ -27,7 +27,7 @@ def open_store(config: Config, *, migrate: bool = True) -> Engine:
     """Connect to the config's store and, unless told otherwise, bring it to the newest migration.
 
     Raises:
-        ConfigError: the URL is not one.
+        ConfigError: the URL is not one, or its driver is not installed.
         StoreError: the database can't be reached, or was made by a newer recgpt.
     """
     try:
@@ -45,8 +45,18 @@ def open_store(config: Config, *, migrate: bool = True) -> Engine:
 
 
 def connect(url: URL) -> Engine:
-    """An engine with our settings for SQLite, whose faults are `StoreError`s (see `faults`). Opens nothing yet."""
-    engine = create_engine(url)
+    """An engine with our settings for SQLite, whose faults are `StoreError`s (see `faults`). Opens nothing yet.
+
+    Raises:
+        ConfigError: the URL's driver is not installed.
+    """
+    try:
+        engine = create_engine(url)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigError(
+            f"store.url begins with {url.drivername!r}, whose driver is not here ({error}): for PostgreSQL begin it "
+            "with postgresql+psycopg:// and run: pip install 'recgpt[postgres]'"
+        ) from None
     faults.translate(engine)
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _sqlite_pragmas)
@@ -61,15 +71,17 @@ def bring_up(engine: Engine) -> None:
     """
     here, newest = revisions(engine)
     if here != newest:
-        known(engine, here)
         _upgrade(engine)
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
     """The migration the store is at, and the newest one."""
     with engine.connect() as connection:
-        here = MigrationContext.configure(connection).get_current_revision()
-    return here, _scripts().get_current_head()
+        return _revision(connection), _scripts().get_current_head()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _alembic() -> AlembicConfig:
@@ -83,9 +95,9 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_alembic())
 
 
-def known(engine: Engine, here: str | None) -> None:
+def known(database: Engine | Connection, here: str | None) -> None:
     """Raises StoreError for what this recgpt must not touch: a newer one's store, or another program's tables."""
-    taken = [name for name in inspect(engine).get_table_names() if here is None and name in Base.metadata.tables]
+    taken = [name for name in inspect(database).get_table_names() if here is None and name in Base.metadata.tables]
     if taken:
         raise StoreError(
             f"the store has tables that recgpt did not make ({', '.join(taken)}): set store.url to a database of "
@@ -102,6 +114,10 @@ def _upgrade(engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
             # Else Python's driver commits after each statement, and a full disk would leave half of the tables.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif engine.dialect.name == "postgresql":
+            # Two numbers, so that it is never the lock of `alone`, which has one.
+            connection.execute(text("select pg_advisory_xact_lock(hashtext('recgpt migrates'), 0)"))
+        known(connection, _revision(connection))  # only now: another process may have migrated in the meantime
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
