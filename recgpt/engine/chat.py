@@ -37,6 +37,7 @@ CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 4.0
 REASON_LIMIT = 300  # characters of a server's message that are kept
 COUNT_LIMIT = 2**31 - 1  # tokens; what an integer column holds
+COLUMN_LIMIT = 255  # characters; what a short text column holds
 
 
 class PassingError(Exception):
@@ -179,7 +180,7 @@ class ServerChat(BaseChatModel):
             details = usage.get("prompt_tokens_details") or {}
             completion = Completion(
                 content=_storable(choice["message"]["content"] or ""),
-                finish_reason=_storable(str(choice.get("finish_reason") or "")),
+                finish_reason=_storable(str(choice.get("finish_reason") or ""))[:COLUMN_LIMIT],
                 logprobs=logprobs.get("content") if logprobs else None,
                 tokens_in=_count(usage.get("prompt_tokens")),
                 tokens_out=_count(usage.get("completion_tokens")),

@@ -27,6 +27,7 @@ from recgpt.stages.tag_brands import TagBrands
 from recgpt.stages.work import Refused
 from recgpt.vectors import Vectors
 
+LONGEST: Final = 120  # characters; more than any prompt's schema lets a tag have
 REMEMBERED: Final = 100_000  # tags whose nearest item is known; many users share a tag
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -67,11 +68,12 @@ def untimely(config: Config, day: date) -> tuple[str, ...]:
 
 
 def form(tag: str, banned: Collection[str]) -> str:
-    """Modifier + core word: 2 to 6 words, none twice, no vague word, no bare number; trimmed, in lower case."""
+    """Modifier + core word: 2 to 6 words in at most `LONGEST` characters, none twice, no vague word, no bare number;
+    trimmed, in lower case."""
     tag = " ".join(tag.split()).strip(" .\"'").lower()
     parts = gates.words(tag)
-    if not 2 <= len(parts) <= 6 or any(part.isdigit() for part in parts):
-        raise Refused("form", tag, "a tag is modifier + core word, 2 to 6 words")
+    if not 2 <= len(parts) <= 6 or len(tag) > LONGEST or any(part.isdigit() for part in parts):
+        raise Refused("form", tag, f"a tag is modifier + core word, 2 to 6 words and at most {LONGEST} characters")
     if gates.stutters(tag):
         raise Refused("stutter", tag, "a word stands in it twice")
     vague = next((part for part in parts if part in banned), None)

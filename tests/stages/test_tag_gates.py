@@ -64,6 +64,7 @@ def vector(*values: float) -> Any:
         ("shoes", "form"),
         ("one two three four five six seven", "form"),
         ("trail shoes 42", "form"),
+        (f"trail {'x' * 300}", "form"),  # a column has room for 255, and PostgreSQL means it
         ("smart trail shoes", "vague"),
         ("trail trail shoes", "stutter"),
         ("norvik trail shoes", "brand"),
