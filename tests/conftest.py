@@ -1,7 +1,8 @@
 """Fixtures for every room."""
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,29 @@ def fake_server() -> Iterator[FakeServer]:
     server = FakeServer().start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Callable[[], str]]:
+    """A PostgreSQL server that runs until the tests end; a call makes a new database and gives its URL."""
+    pytest.importorskip("psycopg", reason="pip install 'recgpt[postgres]'")
+    import postgresql
+
+    numbers = itertools.count(1)
+    try:
+        with postgresql.running() as host:
+
+            def database() -> str:
+                name = f"recgpt_{next(numbers)}"
+                postgresql.execute(host, f"create database {name}")
+                return f"postgresql+psycopg://recgpt@/{name}?host={host}"
+
+            yield database
+    except postgresql.MissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def postgres(postgres_server: Callable[[], str]) -> str:
+    """The URL of an empty PostgreSQL database of this test's own."""
+    return postgres_server()

@@ -1,8 +1,5 @@
 """The store's lock, held by real processes, on both databases."""
 
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -27,43 +24,6 @@ with alone(open_store(Config(folder=Path(sys.argv[1]), store=Store(url=sys.argv[
     time.sleep(600)
 """
 SQLITE = Store().url
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this test's own, as a user that is not root."""
-    pytest.importorskip("psycopg", reason="pip install 'recgpt[postgres]'")
-    if not (shutil.which("initdb") and shutil.which("postgres")):
-        pytest.skip("PostgreSQL's initdb and postgres are not on the path")
-    folder = Path("/tmp", f"recgpt-pg-{os.getpid()}")  # short: a socket's path may have 107 bytes
-    folder.mkdir(mode=0o777)
-    who = {"user": "nobody"} if os.getuid() == 0 else {}
-    if who:
-        shutil.chown(folder, "nobody")
-    data, port = folder / "data", free_port()
-    subprocess.run(["initdb", "-D", data, "-U", "recgpt", "-A", "trust"], check=True, capture_output=True, **who)
-    server = subprocess.Popen(
-        ["postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-c", "fsync=off"],
-        stderr=subprocess.DEVNULL,
-        **who,
-    )
-    try:
-        for _ in range(200):
-            ready = subprocess.run(["pg_isready", "-h", "127.0.0.1", "-p", str(port)], check=False, capture_output=True)
-            if ready.returncode == 0:
-                break
-            time.sleep(0.1)
-        yield f"postgresql+psycopg://recgpt@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGQUIT)
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
