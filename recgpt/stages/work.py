@@ -30,7 +30,8 @@ from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import Rejection, Unit, now
 from recgpt.words import Outcome, Stage
 
-LOOK_UP = 256  # units whose state is read in one query
+LOOK_UP = 256  # units that a dry run looks up in one query
+AHEAD = 16  # units that are made, and whose state is read in one query, before any of them is asked
 COMMIT = 64  # units kept in one transaction
 YOUNG = 20_000  # objects made before cycles among them are looked for
 
@@ -162,8 +163,11 @@ async def work_through(
 
     # More workers than requests may be in flight: while some wait for the ledger, the server stays busy.
     with _few_collections():
-        tasks = [asyncio.create_task(worker()) for _ in range(2 * model.in_flight)]
+        tasks = []
         try:
+            for _ in range(2 * model.in_flight):
+                tasks.append(asyncio.create_task(worker()))
+                await asyncio.sleep(0)  # the first requests are on their way while later units are being made
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
@@ -255,7 +259,7 @@ def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]
 
 def _undone(night: Night, stage: Stage, units: Iterable[Work], tally: Tally) -> Iterator[Work]:
     iterator = iter(units)
-    while batch := list(itertools.islice(iterator, LOOK_UP)):
+    while batch := list(itertools.islice(iterator, AHEAD)):
         _report(night, stage, tally)
         with Session(night.store) as session:
             done = ended(session, stage, {unit.key: unit.input_hash for unit in batch})
