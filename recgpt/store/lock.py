@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Final
 
@@ -98,7 +99,7 @@ def _advisory(store: Engine, command: str) -> Iterator[None]:
         if not connection.execute(text("select pg_try_advisory_lock(:key)"), key).scalar_one():
             holder = connection.execute(text(_HOLDER), key).first()
             raise _locked(
-                f"{holder.application_name!r}, since {holder.backend_start:%F %T %Z}"
+                f"{holder.application_name!r}, since {holder.backend_start.astimezone(UTC):%F %T} UTC"
                 if holder and holder.application_name
                 else "another user of the database (see pg_locks)"
             )

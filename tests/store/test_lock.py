@@ -51,7 +51,15 @@ def test_a_second_process_is_refused_and_told_who_holds_it(
         pass
     message = str(caught.value)
     assert caught.value.exit_code == 1
-    for part in ("recgpt nightly", f"pid {holder.pid}", socket.gethostname(), "since 20", "run the same command again"):
+    said = (
+        "recgpt nightly",
+        f"pid {holder.pid}",
+        socket.gethostname(),
+        "since 20",
+        " UTC: wait",
+        "run the same command",
+    )
+    for part in said:
         assert part in message
 
 
