@@ -112,7 +112,14 @@ def test_why_leads_back_to_events_and_a_model(shop: Path) -> None:
 def test_doctor_finds_nothing_wrong_with_the_demo(shop: Path) -> None:
     done = recgpt("doctor", "-c", "demo", "--json", folder=shop)
     assert done.returncode == 0, done.stdout
-    assert {check["name"] for check in json.loads(done.stdout)} == {"packages", "logs", "store", "encoder", "engine"}
+    assert {check["name"] for check in json.loads(done.stdout)} == {
+        "packages",
+        "disk",
+        "logs",
+        "store",
+        "encoder",
+        "engine",
+    }
 
 
 def test_doctor_names_the_remedy_for_each_fault(shop: Path, tmp_path: Path) -> None:
