@@ -63,7 +63,7 @@ def vllm_figures(quick: bool) -> list[Figure]:
     Raises:
         RuntimeError: there is no .venv-vllm, or an engine did not start.
     """
-    users, turns = (60, 2) if quick else (200, 3)
+    users, turns = (120, 1) if quick else (200, 3)
     with tempfile.TemporaryDirectory(prefix="recgpt-vllm-") as name:
         folder = Path(name)
         server = VllmServer.at(folder, "--max-num-seqs", str(SEQUENCES))

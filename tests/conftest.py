@@ -1,6 +1,7 @@
 """Fixtures for every room."""
 
 import itertools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from fake_server import FakeServer
 from project import asked, project, shop
 
 __all__ = ["asked", "project", "shop"]
+
+# What was started in the background ignores Ctrl-C, and so would every command that a test starts and stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
