@@ -47,6 +47,7 @@ class Checks:
                 "disabled_optimizers": "join_order,build_side_probe_side",
             },
         )
+        self._connection.execute("SET enable_progress_bar = false")  # it draws on stderr, in a log too
 
     def close(self) -> None:
         self._connection.close()

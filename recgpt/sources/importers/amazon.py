@@ -87,6 +87,7 @@ def _from_events(out: Import, seen: set[str]) -> None:
     out.events.close()
     spill = out.events.path.with_name("spill")
     with duckdb.connect(config={"memory_limit": "1GB", "threads": 2, "temp_directory": str(spill)}) as ducks:
+        ducks.execute("SET enable_progress_bar = false")
         for column, sheet in ((ITEM_ID, out.items), (USER_ID, out.users)):
             file = pq.ParquetFile(out.events.path)
             schema = pa.schema([file.schema_arrow.field(column)])
