@@ -16,6 +16,15 @@ from recgpt.store.runs import latest
 from recgpt.store.session import open_store
 from recgpt.words import RunState, Stage
 
+NIGHTLY = """Run every stage: interests, tags, towers, score, explain, judge.
+
+A run that was killed, stopped or failed goes on with the same command: what is finished is kept, and no answer is asked
+for twice. One command at a time works on a store. Ctrl-C or SIGTERM stops within seconds, a second one at once.
+
+Exit codes: 0 done, 1 failed or stopped by a signal, 2 the call was wrong, 3 the token budget is spent or fewer units
+than nightly.min_coverage have an answer.
+"""
+
 towers = typer.Typer(no_args_is_help=True, help="The three-tower network that is trained on the logs.")
 
 
@@ -56,38 +65,12 @@ def run_stages(
 
 
 def add_to(app: typer.Typer) -> None:
-    @app.command()
-    def nightly(
-        config: ConfigPath = HERE,
-        date: Day = None,
-        users: Users = None,
-        user_ids: UserIds = None,
-        dry_run: DryRun = False,
-        max_tokens: MaxTokens = None,
-        json: Json = False,
-    ) -> None:
-        """Run every stage: interests, tags, towers, score, explain, judge.
-
-        A run that was killed, stopped or failed goes on with the same command: what is finished is kept, and no answer
-        is asked for twice. One command at a time works on a store. Ctrl-C or SIGTERM stops within seconds, a second one
-        at once.
-
-        Exit codes: 0 done, 1 failed or stopped by a signal, 2 the call was wrong, 3 the token budget is spent or fewer
-        units than nightly.min_coverage have an answer.
-        """
-        run_stages(
-            config,
-            tuple(Stage),
-            day=date,
-            users=users,
-            user_ids=user_ids,
-            dry_run=dry_run,
-            max_tokens=max_tokens,
-            json=json,
-        )
-
+    app.command("nightly", help=NIGHTLY)(_over_users(*Stage))
     app.command("interests", help="Profile text to interests with evidence.")(_over_users(Stage.INTERESTS))
     app.command("tags", help="Interests to tags.")(_over_users(Stage.TAGS))
+    app.command("explain", help="A short line for each (interest, item) pair that tonight's recommendations need.")(
+        over_rows(Stage.EXPLAIN)
+    )
 
     @app.command()
     def score(
@@ -95,17 +78,6 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Tags to items by the towers: the night's recommendations."""
         run_stages(config, [Stage.SCORE], day=date, users=users, user_ids=user_ids, json=json)
-
-    @app.command()
-    def explain(
-        config: ConfigPath = HERE,
-        date: Day = None,
-        dry_run: DryRun = False,
-        max_tokens: MaxTokens = None,
-        json: Json = False,
-    ) -> None:
-        """A short line for each (interest, item) pair that tonight's recommendations need."""
-        run_stages(config, [Stage.EXPLAIN], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)
 
     @app.command()
     def runs(
@@ -121,7 +93,9 @@ def add_to(app: typer.Typer) -> None:
             print_runs(listed)
 
 
-def _over_users(stage: Stage) -> Callable[..., None]:
+def _over_users(*stages: Stage) -> Callable[..., None]:
+    """A command that asks a model about users."""
+
     def command(
         config: ConfigPath = HERE,
         date: Day = None,
@@ -133,7 +107,7 @@ def _over_users(stage: Stage) -> Callable[..., None]:
     ) -> None:
         run_stages(
             config,
-            [stage],
+            stages,
             day=date,
             users=users,
             user_ids=user_ids,
@@ -141,6 +115,21 @@ def _over_users(stage: Stage) -> Callable[..., None]:
             max_tokens=max_tokens,
             json=json,
         )
+
+    return command
+
+
+def over_rows(stage: Stage) -> Callable[..., None]:
+    """A command that asks a model about what earlier stages made, whoever the users are."""
+
+    def command(
+        config: ConfigPath = HERE,
+        date: Day = None,
+        dry_run: DryRun = False,
+        max_tokens: MaxTokens = None,
+        json: Json = False,
+    ) -> None:
+        run_stages(config, [stage], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)
 
     return command
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,11 +73,16 @@ def load(task: str, folder: Path | None = None) -> Prompt:
     """
     file = (folder or FOLDER) / f"{task}.md"
     try:
-        raw = file.read_bytes()
-        text = raw.decode("utf-8")
+        return _read(task, file, file.read_bytes())
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.md"))) or "none"
         raise PromptError(f"no prompt {file}; this folder has: {known}") from None
+
+
+@lru_cache(maxsize=256)  # stages load a prompt for each user, and to parse the YAML takes 2 ms
+def _read(task: str, file: Path, raw: bytes) -> Prompt:
+    try:
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PromptError(f"{file} is not UTF-8: {error}") from None
     head, body = split(text, file)

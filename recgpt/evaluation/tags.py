@@ -26,7 +26,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from recgpt.evaluation.metrics import interval
-from recgpt.sources.logs import History, Logs
+from recgpt.sources.logs import History
 from recgpt.stages.night import Night
 from recgpt.store.tables import Answer, Request, Tag
 from recgpt.vectors import Vectors
@@ -224,20 +224,15 @@ class _Categories:
 def _categories_of(history: History, night: Night, categories: _Categories) -> Ints:
     """(E,) the category of each reliable event's item, -1 where there is none."""
     events = np.full(len(history), -1, np.int64)
-    mine = _reliable(night.logs, night)[history.behaviours] & (history.items >= 0)
+    mine = (night.weights[history.behaviours] > 0) & (history.items >= 0)
     events[mine] = categories.of_item[history.items[mine]]
     return events
-
-
-def _reliable(logs: Logs, night: Night) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    known = night.config.behaviours
-    return np.array([name in known and known[name].reliable for name in logs.behaviours], bool)
 
 
 def _popular(night: Night, categories: _Categories) -> list[int]:
     """Categories by how many reliable events all users had on them before the night ended, most first."""
     counts = np.zeros(len(categories.names) + 1, np.int64)
-    reliable = _reliable(night.logs, night)
+    reliable = night.weights > 0
     for batch in night.logs.interactions(night.until):
         items = batch["item"].to_numpy()[reliable[batch["behaviour"].to_numpy()]]
         counts += np.bincount(categories.of_item[items] + 1, minlength=len(counts))

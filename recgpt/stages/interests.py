@@ -73,10 +73,9 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
     reads = night.config.interests.strategy == "read"
     strategy: Strategy = Reader(night, model) if reads else Grouped(night, model)
     rules_hash = _rules_hash(night, model, strategy)
-    weights = _weights(night)
     histories = night.histories()
     while block := list(islice(histories, BLOCK)):
-        read_hashes = {one.user_id: events_hash(one, night, weights) for one in block}
+        read_hashes = {one.user_id: events_hash(one, night) for one in block}
         hashes = {one.user_id: digest(rules_hash, read_hashes[one.user_id], one.features) for one in block}
         with Session(night.store) as session:
             done = ended(session, Stage.INTERESTS, hashes)
@@ -91,7 +90,7 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
                 yield Work(user_id, hashes[user_id], (), _not_again)
                 continue
             before = noted.get(user_id)
-            reading = _reading(night, history, known.get(user_id, ()), before, rules_hash, weights)
+            reading = _reading(night, history, known.get(user_id, ()), before, rules_hash)
             questions, propose = strategy.ask(reading)
             keep = partial(
                 _keep,
@@ -104,9 +103,9 @@ def units(night: Night, model: LanguageModel) -> Iterator[Work]:
             yield Work(user_id, hashes[user_id], tuple(questions), keep)
 
 
-def events_hash(history: History, night: Night, weights: Array, end: int | None = None) -> str:
+def events_hash(history: History, night: Night, end: int | None = None) -> str:
     """sha256 over the reliable ones of the first `end` events; without row numbers, which a new item moves."""
-    reliable = np.flatnonzero(weights[history.behaviours[:end]] > 0)
+    reliable = np.flatnonzero(night.weights[history.behaviours[:end]] > 0)
     ids = night.logs.catalogue.ids
     found = hashlib.sha256(history.times[reliable].astype("datetime64[s]").tobytes())
     found.update(history.behaviours[reliable].tobytes())
@@ -117,12 +116,6 @@ def events_hash(history: History, night: Night, weights: Array, end: int | None 
 
 def _pairs(history: History, events: Array) -> Iterator[tuple[int, int]]:
     return zip(events.tolist(), history.items[events].tolist(), strict=True)
-
-
-def _weights(night: Night) -> Array:
-    """The weight of each behaviour of the log, 0 for one that is not reliable, (B,)."""
-    known = night.config.behaviours
-    return np.array([known[name].weight if known[name].reliable else 0.0 for name in night.logs.behaviours])
 
 
 def _rules_hash(night: Night, model: LanguageModel, strategy: Strategy) -> str:
@@ -143,7 +136,6 @@ def _reading(
     known: tuple[MemoryUnit, ...],
     before: Memory | None,
     rules_hash: str,
-    weights: Array,
 ) -> Reading:
     """All of a user's events, or what came since, by what was noted of the last reading."""
     if before is None:
@@ -152,12 +144,12 @@ def _reading(
     since = int(np.searchsorted(history.times, utc64(before.read_until), side="left"))
     if before.rules_hash != rules_hash:
         full = "rules"
-    elif before.read_hash != events_hash(history, night, weights, since):
+    elif before.read_hash != events_hash(history, night, since):
         full = "late events"
     elif (night.day - before.full_night).days >= rules.reread_days:
         full = "due"
     elif (
-        user_drift(history, night.logs.catalogue, weights[history.behaviours], utc64(night_of(before.full_night)))
+        user_drift(history, night.logs.catalogue, night.weights[history.behaviours], utc64(night_of(before.full_night)))
         > rules.drift
     ):
         full = "drift"

@@ -56,6 +56,12 @@ class Night:
         return self.logs.histories(self.until, users=None if self.only is None else sorted(self.only), limit=self.users)
 
     @cached_property
+    def weights(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The weight of each behaviour of the logs, 0 for one that is not reliable, (B,)."""
+        known = self.config.behaviours
+        return np.array([known[name].weight if known[name].reliable else 0.0 for name in self.logs.behaviours])
+
+    @cached_property
     def encoder(self) -> Encoder:
         return Encoder(self.config.encoder_path, self.config.work_folder / "vectors")
 

@@ -44,7 +44,7 @@ class Reader:
         """Nothing: only what is new, and not much of it, is ever encoded here."""
 
     def ask(self, reading: Reading) -> tuple[list[Question], Propose]:
-        reliable = self._reliable(reading.history)
+        reliable = np.flatnonzero(self.night.weights[reading.history.behaviours] > 0)
         shown = reliable if reading.full else self._since(reading, reliable)
         if not len(shown):
             return [], lambda settled: Proposal()
@@ -62,11 +62,6 @@ class Reader:
         }
         request = self.model.request(self.update, variables)
         return [Question((request,), partial(listed, "operations"))], partial(all_operations, reading, lines)
-
-    def _reliable(self, history: History) -> np.ndarray[Any, Any]:
-        known = self.night.config.behaviours
-        reliable = np.array([known[name].reliable for name in self.night.logs.behaviours], bool)
-        return np.flatnonzero(reliable[history.behaviours])
 
     def _since(self, reading: Reading, reliable: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The reliable events since, and the loose ones like them: earlier, of things that no unit holds."""

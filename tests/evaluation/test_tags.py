@@ -8,7 +8,6 @@ axis     0       1       2       3       (0)
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session
 from recgpt.config import load
 from recgpt.evaluation.tags import evaluate
 from recgpt.sources.prepare import prepare
+from recgpt.stages.night import Night
 from recgpt.store.runs import recorded
 from recgpt.store.session import open_store
 from recgpt.store.tables import Answer, Interest, Request, Tag
@@ -84,11 +84,9 @@ class Bench:
         events = [(user, item, "view", datetime(2026, 1, 2, tzinfo=UTC)) for user, item in BEFORE] + self.later
         names = ("user_id", "item_id", "behaviour", "timestamp")
         self.write("events", [dict(zip(names, event, strict=True)) for event in events])
-        night: Any = SimpleNamespace(
-            config=self.config, store=self.store, logs=prepare(self.config), day=day, users=None,
-            until=datetime(day.year, day.month, day.day + 1, tzinfo=UTC), encoder=Encoder(),
-            vectors=np.concatenate([AXES, AXES[:1]]),
-        )  # fmt: skip
+        night = Night(self.config, self.store, prepare(self.config), day)
+        # The vectors that a test can work out by hand, in the place of the sentence encoder's.
+        night.__dict__.update(encoder=Encoder(), vectors=np.concatenate([AXES, AXES[:1]]))
         return evaluate(night, **options)
 
 
