@@ -20,8 +20,11 @@ from recgpt.engine.open import open_engine
 from recgpt.errors import BudgetSpent, DataError, disk_faults
 from recgpt.sources.logs import Logs
 from recgpt.sources.prepare import prepare
-from recgpt.stages import explanations, interests, tags, verdicts
+from recgpt.stages import verdicts
+from recgpt.stages.explanations import stage as explanations
+from recgpt.stages.interests import stage as interests
 from recgpt.stages.night import Night, Progress
+from recgpt.stages.tags import stage as tags
 from recgpt.stages.work import Tally
 from recgpt.stopping import stoppable
 from recgpt.store.lock import alone

@@ -16,8 +16,8 @@ from recgpt.engine.tokens import token_counter
 from recgpt.errors import DataError
 from recgpt.rendering.profile import render
 from recgpt.sources.logs import Logs
-from recgpt.stages import pairs
-from recgpt.stages.memory import memory_as_of
+from recgpt.stages.explanations import pairs
+from recgpt.stages.interests.memory import memory_as_of
 from recgpt.store.tables import (
     Answer,
     Base,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from recgpt import nightly
 from recgpt.sources.shop import CATEGORIES
-from recgpt.stages.memory import MemoryUnit, memory_as_of
+from recgpt.stages.interests.memory import MemoryUnit, memory_as_of
 from recgpt.words import Stage
 
 NIGHT = date(2026, 10, 31)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recgpt.sources.logs import Catalogue
-from recgpt.stages.tag_brands import TagBrands, split
+from recgpt.stages.tags.brands import TagBrands, split
 
 
 def brands(*items: tuple[str, str], categories: Iterable[str] = ()) -> TagBrands:

@@ -3,7 +3,7 @@
 Every entry passes every gate, or is refused and stored by the gate's name; a refused operation leaves its unit as it
 was, and so does no word about a unit. Gates of an operation: schema, unknown_unit, unit_twice, evidence (a number
 that was not shown), no_reason (to retire), those of a name (recgpt.stages.gates), too_little_evidence, burst, horizon,
-duplicate (recgpt.stages.interest_gates).
+duplicate (recgpt.stages.interests.gates).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from typing import Any, Final
 from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.stages import gates
-from recgpt.stages.interest_gates import Names, enough
-from recgpt.stages.memory import Change, Entry, MemoryUnit, Proposal, Reading
+from recgpt.stages.interests.gates import Names, enough
+from recgpt.stages.interests.memory import Change, Entry, MemoryUnit, Proposal, Reading
 from recgpt.stages.texts import evidence_rows
 from recgpt.stages.work import Refused, Settled, read_json
 from recgpt.words import Horizon, Operation

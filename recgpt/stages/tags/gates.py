@@ -23,7 +23,7 @@ from recgpt.rendering.environment import SEASONS, occasions, season
 from recgpt.sources.logs import History
 from recgpt.stages import gates
 from recgpt.stages.night import Night
-from recgpt.stages.tag_brands import TagBrands
+from recgpt.stages.tags.brands import TagBrands
 from recgpt.stages.work import Refused
 from recgpt.vectors import Vectors
 

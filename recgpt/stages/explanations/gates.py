@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from recgpt.rendering.clean import clean
-from recgpt.stages import claims, wording
-from recgpt.stages.brands import Brands
+from recgpt.stages.explanations import claims, wording
+from recgpt.stages.explanations.brands import Brands
+from recgpt.stages.explanations.vocabulary import Vocabulary
 from recgpt.stages.gates import NO_END, SMALL, STEM, contains, stutters, words
-from recgpt.stages.vocabulary import Vocabulary
 from recgpt.stages.work import Refused
 
 COPIED: Final = 0.6  # ROUGE-L with the title from which a line is a copy of it

@@ -14,9 +14,9 @@ from scripted import Body, instead, last, task
 from written import NIGHT, Table
 
 from recgpt.sources.prepare import prepare
-from recgpt.stages import explanations
+from recgpt.stages.explanations.pairs import key
+from recgpt.stages.explanations.stage import rules
 from recgpt.stages.night import Night
-from recgpt.stages.pairs import key
 from recgpt.store.tables import Explanation, Rejection, Unit
 from recgpt.words import Outcome, Stage, State
 
@@ -349,6 +349,6 @@ def test_words_are_looked_up_where_the_packaged_model_writes(
     table: Table, kind: str, strategy: str, checked: bool
 ) -> None:
     config = table.project.configure(engine={"kind": kind}, explain={"strategy": strategy})
-    rules = explanations.rules(Night(config, table.project.store, prepare(config), NIGHT))
-    assert (rules.vocabulary is not None) is checked
-    assert rules.brands.named(f"like a {table.catalogue()[0]['brand']} one")
+    made = rules(Night(config, table.project.store, prepare(config), NIGHT))
+    assert (made.vocabulary is not None) is checked
+    assert made.brands.named(f"like a {table.catalogue()[0]['brand']} one")

@@ -1,8 +1,8 @@
 """Interests -> tags: what kinds of things would serve an interest, in words that the item tower can answer.
 
-A strategy asks (`tag_proposals`, `tag_experts`), the gates refuse what they must (`tag_gates`, each by its name), and
-what is left are the user's tags: one that is said again of the same interest keeps its row, one that isn't is retired.
-Where an answer can't be used at all, the tags of the interests that it was about stay as they are.
+A strategy asks (`proposals`, `experts`), the gates refuse what they must (`gates`, each by its name), and what is
+left are the user's tags: one that is said again of the same interest keeps its row, one that isn't is retired. Where
+an answer can't be used at all, the tags of the interests that it was about stay as they are.
 
 A unit is a user. It is gone through again when the interests, the environment, the rules or the user's recent doings
 changed; and only what its requests are made of (interests as their rows were made, environment, prompts, sampling)
@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 from recgpt.engine.asking import LanguageModel
 from recgpt.sources.logs import History
 from recgpt.stages.night import Night
-from recgpt.stages.tag_experts import experts
-from recgpt.stages.tag_gates import Recent, TagGates, recent
-from recgpt.stages.tag_proposals import Inquiry, Proposed, ProposedTag, each, single
+from recgpt.stages.tags.experts import experts
+from recgpt.stages.tags.gates import Recent, TagGates, recent
+from recgpt.stages.tags.proposals import Inquiry, Proposed, ProposedTag, each, single
 from recgpt.stages.work import Kept, Refused, Settled, Tally, Work, plan, work, work_through
 from recgpt.store.tables import Interest, Tag
 from recgpt.words import Outcome, Stage, State

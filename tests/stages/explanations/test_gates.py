@@ -3,9 +3,9 @@
 import pytest
 
 from recgpt.engine import embedded
-from recgpt.stages.brands import Brands
-from recgpt.stages.explanation_gates import GATES, About, Rules, passed, rouge_l
-from recgpt.stages.vocabulary import Vocabulary, common_words
+from recgpt.stages.explanations.brands import Brands
+from recgpt.stages.explanations.gates import GATES, About, Rules, passed, rouge_l
+from recgpt.stages.explanations.vocabulary import Vocabulary, common_words
 from recgpt.stages.work import Refused
 from recgpt.vectors import Encoder
 

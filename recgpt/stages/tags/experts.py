@@ -22,7 +22,7 @@ from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
 from recgpt.stages.night import Night
-from recgpt.stages.tag_proposals import Inquiry, Proposed, ProposedTag, check_entries, listing, proposals_of, request
+from recgpt.stages.tags.proposals import Inquiry, Proposed, ProposedTag, check_entries, listing, proposals_of, request
 from recgpt.stages.work import Question, Refused, Settled, read_json
 from recgpt.store.tables import Interest
 

@@ -8,7 +8,7 @@ operations.
 
 Two strategies read. `read` gives a real model the text and takes operations that name their evidence. `grouped` lets
 code group the events by meaning, so that evidence is right by construction, and asks a small model only for the names
-of groups that are new. Either way what comes out are changes that have passed every gate (recgpt.stages.memory).
+of groups that are new. Either way what comes out are changes of the memory that have passed every gate (`memory`).
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from recgpt.config import night_of
 from recgpt.drift import user_drift
 from recgpt.engine.asking import LanguageModel
 from recgpt.sources.logs import History, utc64
-from recgpt.stages import memory
-from recgpt.stages.grouped import Grouped
-from recgpt.stages.memory import MemoryUnit, Propose, Reading
+from recgpt.stages.interests import memory
+from recgpt.stages.interests.grouped import Grouped
+from recgpt.stages.interests.memory import MemoryUnit, Propose, Reading
+from recgpt.stages.interests.reader import Reader
 from recgpt.stages.night import Night
-from recgpt.stages.reader import Reader
 from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, ended, plan, work_through
 from recgpt.store.tables import Memory
 from recgpt.words import Outcome, Stage

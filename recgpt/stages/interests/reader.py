@@ -4,7 +4,7 @@ A full reading shows the whole profile text; what is found is held against the m
 evidence. Later nights show the memory as numbered units and, in the same form as the profile, only the events since;
 beside them stand earlier events like those which no unit holds, for an interest that shows itself one event a month
 would else never be seen. The model answers with operations. What is made of the answers is in
-recgpt.stages.operations.
+recgpt.stages.interests.operations.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
 from recgpt.rendering.profile import Profile, render
 from recgpt.sources.logs import History
-from recgpt.stages.memory import MemoryUnit, Proposal, Propose, Reading
+from recgpt.stages.interests.memory import MemoryUnit, Proposal, Propose, Reading
+from recgpt.stages.interests.operations import all_found, all_operations, listed
 from recgpt.stages.night import Night
-from recgpt.stages.operations import all_found, all_operations, listed
 from recgpt.stages.texts import evidence_rows, product
 from recgpt.stages.work import Question
 

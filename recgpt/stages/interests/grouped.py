@@ -19,8 +19,8 @@ from recgpt.engine.requests import Reply
 from recgpt.grouping import Group, group
 from recgpt.sources.logs import History
 from recgpt.stages import gates
-from recgpt.stages.interest_gates import Names
-from recgpt.stages.memory import EVIDENCE, Change, MemoryUnit, Proposal, Propose, Reading
+from recgpt.stages.interests.gates import Names
+from recgpt.stages.interests.memory import EVIDENCE, Change, MemoryUnit, Proposal, Propose, Reading
 from recgpt.stages.night import Night
 from recgpt.stages.texts import product, product_line
 from recgpt.stages.work import Question, Refused, Settled, read_json

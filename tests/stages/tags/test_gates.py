@@ -11,7 +11,7 @@ from recgpt.config import Config, Environment, Tags
 from recgpt.errors import CheckpointError
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages import towers
-from recgpt.stages.tag_gates import Recent, TagGates, recent, untimely
+from recgpt.stages.tags.gates import Recent, TagGates, recent, untimely
 from recgpt.stages.work import Refused
 
 SUMMER, AUTUMN = date(2026, 7, 1), date(2026, 10, 31)

@@ -9,8 +9,8 @@ import pytest
 from diary import NIGHT, Diary
 
 from recgpt.grouping import FADED_DAYS, STAY_DAYS, Group, Standing
-from recgpt.stages.grouped import Fate, fates
-from recgpt.stages.memory import MemoryUnit
+from recgpt.stages.interests.grouped import Fate, fates
+from recgpt.stages.interests.memory import MemoryUnit
 from recgpt.store.tables import Interest, Rejection
 from recgpt.words import Horizon, Operation, State
 

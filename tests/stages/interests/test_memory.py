@@ -13,7 +13,7 @@ from diary import NIGHT, Diary, interest, numbers, unit_number
 
 from recgpt.errors import StoreError
 from recgpt.sources.prepare import prepare
-from recgpt.stages.memory import EVIDENCE
+from recgpt.stages.interests.memory import EVIDENCE
 from recgpt.store.tables import Interest, Memory, Rejection, Unit
 from recgpt.tracing import show
 from recgpt.words import Horizon, Operation, Outcome, Stage, State

@@ -26,13 +26,12 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment, occasions
-from recgpt.stages import explanation_gates as gates
-from recgpt.stages import pairs
-from recgpt.stages.brands import Brands
+from recgpt.stages.explanations import gates, pairs
+from recgpt.stages.explanations.brands import Brands
+from recgpt.stages.explanations.pairs import Pair
+from recgpt.stages.explanations.vocabulary import Vocabulary, common_words
 from recgpt.stages.night import Night
-from recgpt.stages.pairs import Pair
 from recgpt.stages.texts import product
-from recgpt.stages.vocabulary import Vocabulary, common_words
 from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, digest, plan, read_json, work_through
 from recgpt.store.tables import Explanation
 from recgpt.words import Horizon, Outcome, Stage, State
