@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from recgpt.rendering.clean import clean
-from recgpt.stages.work import Refused
+from recgpt.stages.answers import Refused
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # Words that say nothing by themselves.

@@ -19,9 +19,10 @@ from judges import Criterion, CriterionError, NoVerdict, Threshold, Verdict, fit
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.errors import ConfigError, EngineError
+from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, product, product_line
-from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, digest, plan, work, work_through
+from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, work, work_through
 from recgpt.store.tables import Explanation, Interest, Label, Tag
 from recgpt.words import Outcome, Stage, State, Task
 

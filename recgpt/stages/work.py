@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
+from recgpt.stages.answers import Refused
 from recgpt.stages.estimate import Cost, Estimate
 from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import Rejection, Unit, now
@@ -34,14 +35,6 @@ LOOK_UP = 256  # units that a dry run looks up in one query
 AHEAD = 16  # units that are made, and whose state is read in one query, before any of them is asked
 COMMIT = 64  # units kept in one transaction
 YOUNG = 20_000  # objects made before cycles among them are looked for
-
-
-class Refused(Exception):
-    """An answer, or a part of one, broke a rule. `gate` is the rule's name as it is stored."""
-
-    def __init__(self, gate: str, text: str, detail: str = "") -> None:
-        super().__init__(f"{gate}: {detail or text}")
-        self.gate, self.text, self.detail = gate, text, detail
 
 
 @dataclass(frozen=True)
@@ -226,18 +219,6 @@ async def settle(model: LanguageModel, question: Question) -> Settled:
 def _stored(reply: Reply | None) -> str | None:
     """The hash of a request that the ledger holds; it holds only those that were answered."""
     return reply.request.hash if reply and reply.outcome == Outcome.OK else None
-
-
-def read_json(reply: Reply) -> Any:
-    """The answer as JSON. Raises Refused("json") where it isn't, for example because it was cut at max_tokens, and
-    where it spells out what no database takes as text: NUL, or half a surrogate pair."""
-    try:
-        answer = json.loads(reply.content)
-        if "\\u" in reply.content and "\\u0000" in json.dumps(answer, ensure_ascii=False).encode().decode():
-            raise ValueError("a NUL in the text")
-    except (ValueError, RecursionError) as error:
-        raise Refused("json", reply.content, str(error)) from None
-    return answer
 
 
 def plan(night: Night, stage: Stage, model: LanguageModel, units: Iterable[Work]) -> Tally:

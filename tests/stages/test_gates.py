@@ -1,7 +1,7 @@
 import pytest
 
 from recgpt.stages import gates
-from recgpt.stages.work import Refused
+from recgpt.stages.answers import Refused
 
 
 def name(text: str, **changes: object) -> str:

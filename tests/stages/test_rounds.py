@@ -14,8 +14,9 @@ from recgpt.config import Config, Engine
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
+from recgpt.stages.answers import Refused, read_json
 from recgpt.stages.night import Night
-from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, plan, read_json, work, work_through
+from recgpt.stages.work import Kept, Question, Settled, Tally, Work, plan, work, work_through
 from recgpt.store.runs import recorded
 from recgpt.store.session import open_store
 from recgpt.store.tables import Rejection, Unit

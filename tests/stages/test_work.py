@@ -21,8 +21,9 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
 from recgpt.stages import work as module
+from recgpt.stages.answers import Refused, read_json
 from recgpt.stages.night import Night
-from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, read_json, work, work_through
+from recgpt.stages.work import Kept, Question, Settled, Tally, Work, work, work_through
 from recgpt.store.runs import recorded
 from recgpt.store.session import open_store
 from recgpt.store.tables import Answer as AnswerRow

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from recgpt.rendering.clean import clean
+from recgpt.stages.answers import Refused
 from recgpt.stages.explanations import claims, wording
 from recgpt.stages.explanations.brands import Brands
 from recgpt.stages.explanations.vocabulary import Vocabulary
 from recgpt.stages.gates import NO_END, SMALL, STEM, contains, stutters, words
-from recgpt.stages.work import Refused
 
 COPIED: Final = 0.6  # ROUGE-L with the title from which a line is a copy of it
 SAME_WORDS: Final = 0.75  # or this share of its words that stand in the title

@@ -26,13 +26,14 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment, occasions
+from recgpt.stages.answers import read_text
 from recgpt.stages.explanations import gates, pairs
 from recgpt.stages.explanations.brands import Brands
 from recgpt.stages.explanations.pairs import Pair
 from recgpt.stages.explanations.vocabulary import Vocabulary, common_words
 from recgpt.stages.night import Night
 from recgpt.stages.texts import product
-from recgpt.stages.work import Kept, Question, Refused, Settled, Tally, Work, digest, plan, read_json, work_through
+from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, work_through
 from recgpt.store.tables import Explanation
 from recgpt.words import Horizon, Outcome, Stage, State
 
@@ -163,18 +164,11 @@ def _work(night: Night, pair: Pair, row: int, first: Question, made_of: Sequence
 
 
 def _check_style(reply: Reply, *, rules: gates.Rules) -> str:
-    return gates.style(_property(reply, "style"), rules)
+    return gates.style(read_text(reply, "style"), rules)
 
 
 def _check(reply: Reply, *, about: gates.About, rules: gates.Rules) -> str:
-    return gates.passed(_property(reply, "explanation"), about, rules)
-
-
-def _property(reply: Reply, name: str) -> str:
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get(name), str):
-        raise Refused("schema", reply.content, f"no {name}")
-    return str(answer[name])
+    return gates.passed(read_text(reply, "explanation"), about, rules)
 
 
 def _keep(

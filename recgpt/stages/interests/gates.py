@@ -12,8 +12,8 @@ import numpy as np
 from recgpt.config import Interests
 from recgpt.grouping import BURST_DAYS
 from recgpt.stages import gates
+from recgpt.stages.answers import Refused
 from recgpt.stages.interests.memory import Entry
-from recgpt.stages.work import Refused
 from recgpt.vectors import Encoder
 from recgpt.words import Horizon
 

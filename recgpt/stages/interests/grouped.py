@@ -19,11 +19,12 @@ from recgpt.engine.requests import Reply
 from recgpt.grouping import Group, group
 from recgpt.sources.logs import History
 from recgpt.stages import gates
+from recgpt.stages.answers import Refused, read_text
 from recgpt.stages.interests.gates import Names
 from recgpt.stages.interests.memory import EVIDENCE, Change, MemoryUnit, Proposal, Propose, Reading
 from recgpt.stages.night import Night
 from recgpt.stages.texts import product, product_line
-from recgpt.stages.work import Question, Refused, Settled, read_json
+from recgpt.stages.work import Question, Settled
 from recgpt.words import Horizon, Operation
 
 SHOWN: Final = 5  # items of a group that the model is shown
@@ -80,10 +81,7 @@ class Grouped:
         return Question(attempts, partial(self._check, one))
 
     def _check(self, one: Group, reply: Reply) -> str:
-        answer = read_json(reply)
-        if not isinstance(answer, dict) or not isinstance(answer.get("interest"), str):
-            raise Refused("schema", reply.content, "no interest")
-        return self._gate(one, answer["interest"])
+        return self._gate(one, read_text(reply, "interest"))
 
     def _gate(self, one: Group, name: str) -> str:
         catalogue = self.night.logs.catalogue

@@ -24,8 +24,9 @@ from sqlalchemy.orm import Session
 
 from recgpt.errors import StoreError
 from recgpt.sources.logs import History
+from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
-from recgpt.stages.work import Refused, Settled
+from recgpt.stages.work import Settled
 from recgpt.store.tables import Interest, Memory
 from recgpt.words import Horizon, Operation, State
 

@@ -10,26 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.stages import gates
+from recgpt.stages.answers import Refused, choice_in
 from recgpt.stages.interests.gates import Names, enough
 from recgpt.stages.interests.memory import Change, Entry, MemoryUnit, Proposal, Reading
 from recgpt.stages.texts import evidence_rows
-from recgpt.stages.work import Refused, Settled, read_json
+from recgpt.stages.work import Settled
 from recgpt.words import Horizon, Operation
 
 SAME_EVIDENCE: Final = 0.5  # share of a unit's evidence from which a found interest is that unit under another name
 
 Lines = Mapping[int, Sequence[int]]  # the events (indices into the history, ascending) at each number shown
-
-
-def listed(name: str, reply: Reply) -> list[Any]:
-    """The list that the answer holds under `name`. Raises Refused."""
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get(name), list):
-        raise Refused("schema", reply.content, f"no list of {name}")
-    return list(answer[name])
 
 
 def all_found(reading: Reading, lines: Lines, settled: Sequence[Settled]) -> Proposal:
@@ -107,10 +99,7 @@ def _retires(entry: Any) -> bool:
 
 def _addressed(entry: dict[str, Any], units: Mapping[int, MemoryUnit], touched: set[int]) -> tuple[Operation, int]:
     """The operation and the number of its unit, 0 to add."""
-    try:
-        operation = Operation(str(entry.get("operation")))
-    except ValueError:
-        raise Refused("schema", str(entry), f"no such operation: {entry.get('operation')!r}") from None
+    operation = choice_in(entry, "operation", Operation)
     if operation == Operation.ADD:
         return operation, 0
     number = entry.get("unit")
@@ -158,10 +147,7 @@ def _checked(reading: Reading, entry: dict[str, Any], evidence: Sequence[Entry],
     rules, catalogue = reading.night.config.interests, reading.night.logs.catalogue
     titles = [catalogue.titles[row] for row in evidence_rows(catalogue, evidence)]
     name = gates.interest_name(str(entry.get("name", "")), titles=titles, examples=(), sensitive=rules.sensitive)
-    try:
-        horizon = Horizon(str(entry.get("horizon")))
-    except ValueError:
-        raise Refused("schema", str(entry), f"no such horizon: {entry.get('horizon')!r}") from None
+    horizon = choice_in(entry, "horizon", Horizon)
     enough(name, horizon, evidence, rules, reading.night.day)
     return Change(Operation.ADD, None, tuple(evidence), name, horizon, _reason(entry), answer.request_hash)
 

@@ -21,8 +21,9 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
 from recgpt.rendering.profile import Profile, render
 from recgpt.sources.logs import History
+from recgpt.stages.answers import read_list
 from recgpt.stages.interests.memory import MemoryUnit, Proposal, Propose, Reading
-from recgpt.stages.interests.operations import all_found, all_operations, listed
+from recgpt.stages.interests.operations import all_found, all_operations
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, product
 from recgpt.stages.work import Question
@@ -53,7 +54,7 @@ class Reader:
         if reading.full:
             variables = {"environment": self.environment, "profile": profile.text}
             request = self.model.request(self.full, variables)
-            return [Question((request,), partial(listed, "interests"))], partial(all_found, reading, lines)
+            return [Question((request,), partial(read_list, name="interests"))], partial(all_found, reading, lines)
         remembered = "\n".join(self._line(number, unit) for number, unit in enumerate(reading.units, 1))
         variables = {
             "environment": self.environment,
@@ -61,7 +62,7 @@ class Reader:
             "events": profile.text,
         }
         request = self.model.request(self.update, variables)
-        return [Question((request,), partial(listed, "operations"))], partial(all_operations, reading, lines)
+        return [Question((request,), partial(read_list, name="operations"))], partial(all_operations, reading, lines)
 
     def _since(self, reading: Reading, reliable: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The reliable events since, and the loose ones like them: earlier, of things that no unit holds."""

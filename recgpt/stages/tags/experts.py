@@ -21,9 +21,10 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
+from recgpt.stages.answers import Refused, list_in, read_list
 from recgpt.stages.night import Night
 from recgpt.stages.tags.proposals import Inquiry, Proposed, ProposedTag, check_entries, listing, proposals_of, request
-from recgpt.stages.work import Question, Refused, Settled, read_json
+from recgpt.stages.work import Question, Settled
 from recgpt.store.tables import Interest
 
 
@@ -130,15 +131,11 @@ class _Panel:
 
 
 def _check_personas(reply: Reply, *, numbers: Collection[int], most: int) -> list[Persona]:
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get("personas"), list):
-        raise Refused("schema", reply.content, "no list of personas")
     found = []
-    for entry in answer["personas"]:
-        if not isinstance(entry, dict) or not isinstance(entry.get("interests"), list):
-            raise Refused("schema", str(entry), "a persona is an object with a list of interests")
+    for entry in read_list(reply, "personas"):
+        named = list_in(entry, "interests")
+        mine = tuple(dict.fromkeys(one for one in named if type(one) is int and one in numbers))  # true is no number
         name = clean(str(entry.get("persona", "")), 60)
-        mine = tuple(dict.fromkeys(one for one in _whole(entry["interests"]) if one in numbers))
         if not name or not mine:
             raise Refused("persona", str(entry), "a persona has a name and interests of the user")
         found.append(Persona(name, clean(str(entry.get("brief", "")), 200), mine))
@@ -148,15 +145,7 @@ def _check_personas(reply: Reply, *, numbers: Collection[int], most: int) -> lis
 
 
 def _check_numbers(reply: Reply) -> list[int]:
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get("keep"), list):
-        raise Refused("schema", reply.content, "no list of numbers")
-    numbers = _whole(answer["keep"])
-    if len(numbers) < len(answer["keep"]):
+    numbers = read_list(reply, "keep")
+    if any(type(one) is not int for one in numbers):
         raise Refused("schema", reply.content, "what to keep is said by number")
     return numbers
-
-
-def _whole(values: Sequence[Any]) -> list[int]:
-    """The whole numbers of a list; true and false are none."""
-    return [value for value in values if type(value) is int]

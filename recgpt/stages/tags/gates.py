@@ -22,9 +22,9 @@ from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import SEASONS, occasions, season
 from recgpt.sources.logs import History
 from recgpt.stages import gates
+from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
 from recgpt.stages.tags.brands import TagBrands
-from recgpt.stages.work import Refused
 from recgpt.vectors import Vectors
 
 LONGEST: Final = 120  # characters; more than any prompt's schema lets a tag have

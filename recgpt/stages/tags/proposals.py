@@ -21,9 +21,10 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
+from recgpt.stages.answers import Refused, read_list
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, item_line, product
-from recgpt.stages.work import Question, Refused, Settled, Then, read_json
+from recgpt.stages.work import Question, Settled, Then
 from recgpt.store.tables import Interest
 from recgpt.vectors import Vectors
 
@@ -124,10 +125,7 @@ def as_made(interest: Interest) -> list[dict[str, Any]]:
 
 def check_entries(reply: Reply) -> list[dict[str, Any]]:
     """The entries of a list of tags, each {interest, tag, rationale}; a bare text is a tag of no interest."""
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get("tags"), list):
-        raise Refused("schema", reply.content, "no list of tags")
-    return [entry if isinstance(entry, dict) else {"tag": entry} for entry in answer["tags"]]
+    return [entry if isinstance(entry, dict) else {"tag": entry} for entry in read_list(reply, "tags")]
 
 
 def proposals_of(settled: Settled, numbered: Mapping[int, Interest], persona: str = "") -> list[ProposedTag]:
@@ -161,10 +159,7 @@ def _read_each(settled: Sequence[Settled], *, interests: Sequence[Interest]) -> 
 
 
 def _check_phrases(reply: Reply) -> list[str]:
-    answer = read_json(reply)
-    if not isinstance(answer, dict) or not isinstance(answer.get("tags"), list):
-        raise Refused("schema", reply.content, "no list of tags")
-    return list(dict.fromkeys(map(str, answer["tags"])))
+    return list(dict.fromkeys(map(str, read_list(reply, "tags"))))
 
 
 def _offered(night: Night, interest: Interest, name: Vectors) -> list[list[str]]:

@@ -19,11 +19,12 @@ from sqlalchemy.orm import Session
 
 from recgpt.engine.asking import LanguageModel
 from recgpt.sources.logs import History
+from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
 from recgpt.stages.tags.experts import experts
 from recgpt.stages.tags.gates import Recent, TagGates, recent
 from recgpt.stages.tags.proposals import Inquiry, Proposed, ProposedTag, each, single
-from recgpt.stages.work import Kept, Refused, Settled, Tally, Work, plan, work, work_through
+from recgpt.stages.work import Kept, Settled, Tally, Work, plan, work, work_through
 from recgpt.store.tables import Interest, Tag
 from recgpt.words import Outcome, Stage, State
 

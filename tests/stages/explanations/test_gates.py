@@ -3,10 +3,10 @@
 import pytest
 
 from recgpt.engine import embedded
+from recgpt.stages.answers import Refused
 from recgpt.stages.explanations.brands import Brands
 from recgpt.stages.explanations.gates import GATES, About, Rules, passed, rouge_l
 from recgpt.stages.explanations.vocabulary import Vocabulary, common_words
-from recgpt.stages.work import Refused
 from recgpt.vectors import Encoder
 
 ORDINARY = frozenset(("summit", "line", "camp", "good", "night", "field", "light"))

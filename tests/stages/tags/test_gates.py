@@ -11,8 +11,8 @@ from recgpt.config import Config, Environment, Tags
 from recgpt.errors import CheckpointError
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages import towers
+from recgpt.stages.answers import Refused
 from recgpt.stages.tags.gates import Recent, TagGates, recent, untimely
-from recgpt.stages.work import Refused
 
 SUMMER, AUTUMN = date(2026, 7, 1), date(2026, 10, 31)
 AXES = np.eye(3, dtype=np.float32)
