@@ -101,3 +101,20 @@ def unit_number(text: str, name: str) -> int:
 
 def interest(name: str, evidence: Any, horizon: str = "long_term") -> dict[str, Any]:
     return {"evidence": evidence, "reason": "comes back often", "name": name, "horizon": horizon}
+
+
+def operation(kind: str, unit: Any = 1, evidence: Any = (), reason: str = "it goes on", **more: Any) -> dict[str, Any]:
+    """An entry of an answer; evidence may be a category: whatever numbers its events have in the text."""
+    return {"operation": kind, "unit": unit, "evidence": evidence, "reason": reason, **more}
+
+
+def says(*entries: Any) -> Says:
+    def said(text: str) -> list[Any]:
+        return [
+            {**entry, "evidence": numbers(text, entry["evidence"])}
+            if isinstance(entry, dict) and isinstance(entry.get("evidence"), str)
+            else entry
+            for entry in entries
+        ]
+
+    return said

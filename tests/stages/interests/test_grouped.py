@@ -28,12 +28,6 @@ def diary(project: Any) -> Diary:
     return diary
 
 
-@pytest.fixture
-def baker(diary: Diary) -> Diary:
-    diary.run(30)
-    return diary
-
-
 def test_a_group_is_named_once_and_then_kept(baker: Diary, asked: Callable[[], int]) -> None:
     [before] = baker.memory(30)
     assert (before.name, before.horizon, before.reason, len(before.evidence)) == (
