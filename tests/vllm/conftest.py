@@ -15,6 +15,8 @@ from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply, Request
 from recgpt.store.session import open_store
 
+LAST_LINES = 30
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
@@ -26,12 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
 
 @pytest.fixture(autouse=True)
 def log(server: VllmServer) -> Iterator[None]:
-    """What the server said in the meantime, beside a test that fails."""
+    """The last that the server said in the meantime, beside a test that fails."""
     before = server.log.stat().st_size
     yield
     with server.log.open("rb") as file:
         file.seek(before)
-        print(file.read().decode("utf-8", "replace"))
+        print(*file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:], sep="\n")
 
 
 @pytest.fixture
