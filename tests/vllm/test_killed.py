@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, delete, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 from vllm_server import VllmServer
 
 from recgpt.sources.demo import make_shop
-from recgpt.store.tables import Answer, Unit
+from recgpt.store.tables import Answer, Base, Interest, Memory, Unit
 from recgpt.words import Stage
 
 NIGHT = date(2026, 10, 31)
@@ -29,6 +30,8 @@ class Shop:
 
     def __init__(self, folder: Path, server: VllmServer) -> None:
         self.folder, self.server = folder, server
+        self.file = folder / "work" / "recgpt.sqlite"
+        self.store = create_engine(f"sqlite:///{self.file}", poolclass=NullPool)
         make_shop(folder, users=USERS, seed=5, until=NIGHT)
 
     def run(self, retries: int) -> "subprocess.Popen[str]":
@@ -45,18 +48,23 @@ class Shop:
     def units(self) -> int:
         return len(self.read(select(Unit.key).where(Unit.stage == Stage.INTERESTS)))
 
+    def interests(self) -> list[Any]:
+        return sorted(self.read(select(Interest.user_id, Interest.name, Interest.state)))
+
+    def forget(self, *tables: type[Base]) -> None:
+        """Empty these tables."""
+        with self.store.begin() as connection:
+            for table in tables:
+                connection.execute(delete(table))
+
     def read(self, query: Any) -> list[Any]:
-        file = self.folder / "work" / "recgpt.sqlite"
-        if not file.exists():
+        if not self.file.exists():
             return []
-        store = create_engine(f"sqlite:///{file}")
         try:
-            with store.connect() as connection:
+            with self.store.connect() as connection:
                 return [tuple(row) for row in connection.execute(query)]
         except OperationalError:  # the tables are being made
             return []
-        finally:
-            store.dispose()
 
     def sent(self) -> int:
         """Answers that the server has sent in all its lives, by its own log."""
@@ -109,10 +117,14 @@ def test_killed_and_away_then_killed_and_back(server: VllmServer, shop: Shop) ->
     assert first.items() <= second.items() <= last.items()
     assert 0 <= shop.sent() - before - len(last) <= 2 * IN_FLIGHT, (shop.sent() - before, len(last))
 
-    # And again: nothing is asked.
-    sent = shop.sent()
-    run = shop.run(retries=2)
-    said, _ = run.communicate(timeout=300)
-    assert run.returncode == 0, said
-    assert shop.sent() == sent
-    assert shop.answers() == last
+    # Again, and then without the notes of what is done: nothing is asked, the answers alone make the same interests.
+    sent, made = shop.sent(), shop.interests()
+    assert made
+    for forgotten in ((), (Unit, Memory, Interest)):
+        shop.forget(*forgotten)
+        run = shop.run(retries=2)
+        said, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+        assert shop.interests() == made
+        assert shop.sent() == sent
+        assert shop.answers() == last
