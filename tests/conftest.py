@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from fake_server import FakeServer
 from project import asked, project, shop
+from written import table
 
-__all__ = ["asked", "project", "shop"]
+__all__ = ["asked", "project", "shop", "table"]
 
 # What was started in the background ignores Ctrl-C, and so would every command that a test starts and stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,11 +21,6 @@ from recgpt.words import Stage, State
 
 
 @pytest.fixture
-def table(project: Any) -> Table:
-    return Table(project)
-
-
-@pytest.fixture
 def explained(table: Table) -> Table:
     """One pair, explained in two steps."""
     table.project.configure(explain={"strategy": "full"})

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -73,3 +74,8 @@ class Table:
         found = {(row.interest, row.item_id): row for row in rows}
         assert len(found) == len(rows)
         return found
+
+
+@pytest.fixture
+def table(project: Any) -> Table:
+    return Table(project)

@@ -24,11 +24,6 @@ STYLE = "Speak to the doubt they have first, in plain words."  # as scripted.py 
 
 
 @pytest.fixture
-def table(project: Any) -> Table:
-    return Table(project)
-
-
-@pytest.fixture
 def full(table: Table) -> Table:
     table.project.configure(explain={"strategy": "full"})
     return table
