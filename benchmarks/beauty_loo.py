@@ -10,7 +10,6 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,10 @@ import pyarrow.parquet as pq
 import torch
 from figures import Figure, report
 
-from recgpt.config import Towers
 from recgpt.evaluation.leave_one_out import Figures, leave_one_out
-from towers.config import TowersConfig
+from towers.config import Inputs, TowersConfig
 from towers.tag_texts import tag_texts
-from towers.training import Epoch
+from towers.training.loop import Epoch
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/amazon_beauty_2014"
 QUICK_EPOCHS = 4
@@ -48,10 +46,9 @@ def main() -> int:
     users = events["user_id"].combine_chunks().dictionary_encode()
     tags = tag_texts(titles, categories, brands)
 
-    settings = Towers(seed=arguments.seed).model_dump(exclude={"retrain_days"})
-    config = TowersConfig(behaviours=("review",), **settings)
+    config = TowersConfig(Inputs(behaviours=("review",))).but(training={"seed": arguments.seed})
     if arguments.quick:
-        config = replace(config, max_epochs=QUICK_EPOCHS, validation_events=2048)
+        config = config.but(training={"max_epochs": QUICK_EPOCHS, "validation_events": 2048})
     vectors, encoding = (None, None), 0.0
     if arguments.vectors:
         from recgpt.vectors import Encoder  # noqa: PLC0415  its weights are an extra
@@ -61,7 +58,7 @@ def main() -> int:
             encoder = Encoder("packaged", Path(folder))
             vectors = (encoder.encode(titles), encoder.encode(tags.texts))
         encoding = time.perf_counter() - began
-        config = replace(config, vector_dim=vectors[0].shape[1])
+        config = config.but(inputs={"vector_dim": vectors[0].shape[1]})
     result = leave_one_out(
         users.indices.to_numpy().astype(np.int64),
         pc.index_in(events["item_id"], pa.array(item_ids, events["item_id"].type)).to_numpy().astype(np.int64),

@@ -49,7 +49,7 @@ def main() -> int:
     users = 20 if arguments.quick else arguments.users
     with tempfile.TemporaryDirectory(prefix="recgpt-beauty-") as folder:
         figures = night(project(Path(folder) / "slice", arguments.data / "slice500"), users)
-        extra = "[towers]\nmax_epochs = 2\n" if arguments.quick else ""
+        extra = "[towers.training]\nmax_epochs = 2\n" if arguments.quick else ""
         figures += training(project(Path(folder) / "full", arguments.data, extra))
     return 0 if report("beauty_night", figures, users=users, quick=arguments.quick) else 1
 

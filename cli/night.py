@@ -25,8 +25,6 @@ Exit codes: 0 done, 1 failed or stopped by a signal, 2 the call was wrong, 3 the
 than nightly.min_coverage have an answer.
 """
 
-towers = typer.Typer(no_args_is_help=True, help="The three-tower network that is trained on the logs.")
-
 
 def run_stages(
     path: Path,
@@ -132,16 +130,3 @@ def over_rows(stage: Stage) -> Callable[..., None]:
         run_stages(config, [stage], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)
 
     return command
-
-
-@towers.command()
-def train(
-    config: ConfigPath = HERE,
-    date: Day = None,
-    json: Json = False,
-    if_old: Annotated[
-        bool, typer.Option("--if-old", help="Only if the last training is older than towers.retrain_days.")
-    ] = False,
-) -> None:
-    """Train on all events up to the date, hold the latest out for validation, and keep the best epoch."""
-    run_stages(config, [Stage.TOWERS], day=date, json=json, force_training=not if_old)

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import tomllib
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from recgpt.errors import ConfigError
 from recgpt.words import Task
+from towers.config import FeatureSettings, Inputs, LossSettings, NetworkSettings, TowersConfig, TrainingSettings
 
 FILE_NAME = "recgpt.toml"
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -211,17 +213,16 @@ class Tags(Section):
 
 
 class Towers(Section):
-    dim: int = Field(default=64, ge=4)
-    hidden: int = Field(default=128, ge=4)
-    batch_size: int = Field(default=1024, ge=8)
-    max_epochs: int = Field(default=30, ge=1)
-    patience: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    temperature: float = Field(default=0.07, gt=0)
-    tag_weight: Share = 0.5
-    validation_share: Share = 0.1  # of events, the latest ones
+    """When the towers are trained; the settings of the network are the network's own (towers/config.py)."""
+
     retrain_days: int = Field(default=7, ge=1)
-    seed: int = 0
+    features: FeatureSettings = FeatureSettings()
+    network: NetworkSettings = NetworkSettings()
+    loss: LossSettings = LossSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    def config(self, inputs: Inputs) -> TowersConfig:
+        return TowersConfig(inputs, self.features, self.network, self.loss, self.training)
 
 
 class Score(Section):
@@ -333,7 +334,7 @@ def load(path: Path) -> Config:
 
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
+    if error["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
         message = error["msg"].removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
     *parents, key = error["loc"]
@@ -346,10 +347,17 @@ def _keys_at(parents: list[Any]) -> list[str]:
     for name in parents:
         if isinstance(name, int):  # an entry of a list: its keys are those of the list's kind
             continue
-        model = Behaviour if model is dict else model.model_fields[name].annotation
+        model = Behaviour if model is dict else _fields(model)[name]
         origin = get_origin(model)
         model = dict if origin is dict else get_args(model)[0] if origin is tuple else model
-    return [] if model is dict else [name for name in model.model_fields if name != "folder"]
+    return [] if model is dict else [name for name in _fields(model) if name != "folder"]
+
+
+def _fields(section: Any) -> dict[str, Any]:
+    """Name to kind, of a section of ours or of the towers' settings."""
+    if is_dataclass(section):
+        return {one.name: one.type for one in fields(section)}
+    return {name: one.annotation for name, one in section.model_fields.items()}
 
 
 def night_of(day: date | None) -> datetime:

@@ -102,17 +102,70 @@ strategy = "each"                     # a short question per interest; "single" 
 # summer = ["summer", "beach", "sunbathing", "paddling pool"]
 # autumn = ["autumn"]
 
-# [towers]
+# [towers]                            # docs/towers.md says what the network is
+# retrain_days = 7
+
+# [towers.features]                   # what is read of items, users and events
+# item_id = true
+# category_levels = 1                 # of an item's path; the last level is the whole path; 0: none
+# brand = false
+# semantic_levels = 0                 # of codes by residual k-means of what the items are like; 0: none
+# semantic_codes = 64                 # in a level
+# user_id = false                     # off: a user is what they did, nothing else
+# base = true                         # data.base_features, where there are some
+# numbers = true                      # price and popularity
+# numeric = "quantiles"               # or "log", "sigmoids", "distribution", "periodic", "piecewise"
+# table_rows = 65536                  # of the one table of all ids
+# hashes = 1                          # rows of the table that make one id's vector
+# rare = 0.0                          # events at which an id's own vector counts as much as a default; 0: all its own
+# text_rows = 65536                   # of the table of word pieces
+# text_pooling = "mean"               # or "attention"
+# history = 20                        # a user's last events that are read
+# pools = ["recency"]                 # and "mean", "aged", "sequence": what makes a few vectors of them
+
+# [towers.network]
 # dim = 64
 # hidden = 128
+# interaction = "none"                # or "fm", "dots", "cross", "cross_low_rank", "autoint", "hiformer"
+# interaction_layers = 2
+# body = "mlp"                        # or "resnet", "densenet"
+# depth = 1
+# head = "shared"                     # or "moe", "mmoe"
+# experts = 4
+# tasks = []                          # behaviours with a user vector of their own; the first is served
+# dropout = 0.2
+# id_dropout = 0.1                    # share of ids hidden in training, so that text alone carries a new item
+
+# [towers.loss]                       # the terms, each with its weight; 0 leaves a term out
+# user_item = "in_batch"              # or "mixed", "full", "gbce"; its weight is 1
+# negatives = 1024                    # mixed, gbce: drawn evenly from the catalogue for a batch
+# calibration = 0.75                  # gbce
+# temperature = 0.07
+# learn_temperature = false           # it then only begins there
+# tag = 0.5
+# category = 0.0
+# corruption = 0.0                    # two views of an item with fields masked must find each other
+# corruption_share = 0.4
+# chain = 0.0                         # P(task) = P(task | the one before) P(the one before), in the order of tasks
+# distillation = 0.0
+
+# [towers.training]
 # batch_size = 1024
 # max_epochs = 30
 # patience = 3
 # learning_rate = 0.002
-# temperature = 0.07
-# tag_weight = 0.5
-# validation_share = 0.1
-# retrain_days = 7
+# weight_decay = 0.01
+# warmup_steps = 0
+# clip_norm = 0.0                     # of all gradients together; 0: not clipped
+# ema = 0.0                           # decay a step of averaged weights, which are then the ones kept; 0: none
+# tables = "adamw"                    # or "row_wise_adam", "row_wise_adagrad": the optimiser of ids and word pieces
+# ids_after_epoch = "go_on"           # or "freeze", "reset"
+# pretrain_epochs = 0                 # of a contrastive stage that gives the ids their first vectors
+# refit = false                       # then train anew on all events, for as many epochs as were best
+# validation_share = 0.1              # of events, the latest ones
+# validation_events = 4096
+# repeats = false                     # in validation, an item that the user had before counts too
+# precision = "fp32"                  # or "bf16", on a GPU
 # seed = 0
 
 # [score]
@@ -159,10 +212,11 @@ def demo_settings() -> str:
     """The demo's recgpt.toml: base features, and towers for a few hundred items instead of many thousands."""
     changes = {
         "# base_features = []      ": 'base_features = ["age", "gender", "city"]',
-        "# [towers]\n": "[towers]\n",
-        "# learning_rate = 0.002\n": "learning_rate = 0.001\n",
+        "# [towers.loss] ": "[towers.loss] ",
         "# temperature = 0.07\n": "temperature = 0.15\n",
-        "# tag_weight = 0.5\n": "tag_weight = 1.0\n",
+        "# tag = 0.5\n": "tag = 1.0\n",
+        "# [towers.training]\n": "[towers.training]\n",
+        "# learning_rate = 0.002\n": "learning_rate = 0.001\n",
     }
     text = TEMPLATE
     for default, chosen in changes.items():

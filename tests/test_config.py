@@ -1,4 +1,5 @@
 import re
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from recgpt.config import Config, load, night_of
 from recgpt.errors import ConfigError
 from recgpt.project import TEMPLATE, demo_settings, init
+from towers.config import FeatureSettings, LossSettings, NetworkSettings, TrainingSettings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -24,14 +26,21 @@ def test_every_commented_key_of_the_template_exists_with_that_default(tmp_path: 
     assert load(written(tmp_path, "\n".join(lines))) == Config(folder=tmp_path)
 
 
+def test_the_template_names_every_setting_of_the_towers() -> None:
+    text = TEMPLATE[TEMPLATE.index("# [towers]") :]
+    for part in (FeatureSettings, NetworkSettings, LossSettings, TrainingSettings):
+        for setting in fields(part):
+            assert f"# {setting.name} = " in text
+
+
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    text = "[scor]\n[towers]\ndimm = 3\n[behaviours.view]\nwrd = 'x'\n[data.columns.events]\nuserid = 'u'\n"
+    text = "[scor]\n[towers.network]\ndimm = 3\n[behaviours.view]\nwrd = 'x'\n[data.columns.events]\nuserid = 'u'\n"
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, text))
     message = str(caught.value)
     for hint in (
         "unknown key scor; did you mean score?",
-        "unknown key towers.dimm; did you mean dim?",
+        "unknown key towers.network.dimm; did you mean dim?",
         "unknown key behaviours.view.wrd; did you mean word?",
         "unknown key data.columns.events.userid; did you mean user_id?",
     ):
@@ -44,7 +53,16 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[data", "[towers]\ndim = 'wide'\n", "[score]\nbeta = 1.5\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[data",
+        "[towers.network]\ndim = 'wide'\n",
+        "[towers.network]\nbody = 'wide'\n",
+        "[towers.loss]\ntemperature = 0\n",
+        "[score]\nbeta = 1.5\n",
+    ],
+)
 def test_bad_values_name_the_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"recgpt\.toml"):
         load(written(tmp_path, text))
@@ -79,7 +97,7 @@ def test_bounds_of_an_explanation_must_leave_room(tmp_path: Path) -> None:
 def test_a_fingerprint_changes_with_a_setting_and_not_with_the_folder(tmp_path: Path) -> None:
     one, other = Config(folder=tmp_path), Config(folder=tmp_path / "elsewhere")
     assert one.fingerprint() == other.fingerprint()
-    changed = load(written(tmp_path, "[towers]\nseed = 1\n"))
+    changed = load(written(tmp_path, "[towers.training]\nseed = 1\n"))
     assert changed.fingerprint() != one.fingerprint()
 
 
@@ -96,5 +114,6 @@ def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
 def test_the_demos_settings_differ_from_the_defaults_where_they_say_so(tmp_path: Path) -> None:
     config = load(written(tmp_path, demo_settings()))
     assert config.data.base_features == ("age", "gender", "city")
-    assert (config.towers.temperature, config.towers.tag_weight, config.towers.learning_rate) == (0.15, 1.0, 0.001)
-    assert config.towers.dim == Config().towers.dim
+    towers = config.towers
+    assert (towers.loss.temperature, towers.loss.tag, towers.training.learning_rate) == (0.15, 1.0, 0.001)
+    assert (towers.network, towers.features) == (Config().towers.network, Config().towers.features)

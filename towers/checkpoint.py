@@ -104,8 +104,8 @@ def load(folder: Path, *, expected: TowersConfig | None = None) -> Checkpoint:
             raise CheckpointRefused(f"{folder} was made by another version of the towers' features; train again")
         if expected is not None and expected.feature_hash() != config.feature_hash():
             raise CheckpointRefused(
-                f"{folder} was trained for other features (behaviours {', '.join(config.behaviours)}; vectors of width "
-                f"{config.vector_dim}) than the settings ask for; train again"
+                f"{folder} was trained for other features (behaviours {', '.join(config.inputs.behaviours)}; vectors "
+                f"of width {config.inputs.vector_dim}) than the settings ask for; train again"
             )
         model = ThreeTowers(config)
         model.load_state_dict(load_file(folder / WEIGHTS))

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
+from towers.encoders.history import Events
 from towers.features import ItemFeatures, TextFeatures, item_features, text_features, user_rows
-from towers.history import Events
 
 Array = npt.NDArray[Any]
 
@@ -72,13 +72,15 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
         raise TowersError("users, items, behaviours and times must have one entry per event")
     _in_range("users", users, 0, len(data.user_ids))
     _in_range("items", items, -1, len(data.item_ids))
-    _in_range("behaviours", behaviours, 0, len(config.behaviours))
+    _in_range("behaviours", behaviours, 0, len(config.inputs.behaviours))
 
     weights = np.ones(len(users)) if data.weights is None else np.asarray(data.weights, dtype=np.float64)
     usable = (weights > 0) & (items >= 0)
     if data.unused is not None:
         usable &= ~np.asarray(data.unused, dtype=bool)
-    held_out = _latest(times, usable, config.validation_share) if data.held_out is None else np.asarray(data.held_out)
+    held_out = (
+        _latest(times, usable, config.training.validation_share) if data.held_out is None else np.asarray(data.held_out)
+    )
 
     order = np.argsort(users, kind="stable")
     users, items, behaviours, times = users[order], items[order], behaviours[order], times[order]
@@ -91,7 +93,7 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     train = np.flatnonzero(usable & ~held_out)
     if not len(train):
         raise TowersError("no event to learn from: events need an item of the catalogue and a weight above 0")
-    events = Events(torch.from_numpy(offsets), _int64(items), _int64(behaviours))
+    events = Events(torch.from_numpy(offsets), _int64(items), _int64(behaviours), _seconds(times))
     tag_items, tag_rows = (
         np.zeros(0, np.int64) if a is None else np.asarray(a) for a in (data.tag_items, data.tag_rows)
     )
@@ -113,6 +115,11 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     )
 
 
+def _seconds(times: Array) -> Tensor:
+    """int64 seconds, whatever the unit of a datetime64; numbers are seconds already."""
+    return _int64(times.astype("datetime64[s]") if times.dtype.kind == "M" else times)
+
+
 def _latest(times: Array, usable: Array, share: float) -> Array:
     """The events after the moment that leaves `share` of the usable ones behind it. Equal times stay together."""
     if share == 0 or not usable.any():
@@ -123,14 +130,14 @@ def _latest(times: Array, usable: Array, share: float) -> Array:
 
 
 def _sample_new(places: Array, users: Array, items: Array, offsets: Array, config: TowersConfig) -> Array:
-    """At most config.validation_events of the places (V,), without those whose item the user had before.
+    """At most config.training.validation_events of the places (V,), without those whose item the user had before.
 
     Ranking leaves out what the user had, so a repeat could never be found and would only dilute the metric.
     """
-    chosen = np.random.default_rng(config.seed).permutation(places)
+    chosen = np.random.default_rng(config.training.seed).permutation(places)
     kept: list[int] = []
     for place in chosen:
-        if len(kept) == config.validation_events:
+        if len(kept) == config.training.validation_events:
             break
         if items[place] not in items[offsets[users[place]] : place]:
             kept.append(place)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
-from towers.text import TokenBags, stable_hash, token_bags
+from towers.encoders.text import TokenBags, stable_hash, token_bags
 
 
 def hash_rows(ids: Sequence[str], buckets: int, seed: str) -> Tensor:
@@ -24,9 +24,9 @@ def hash_rows(ids: Sequence[str], buckets: int, seed: str) -> Tensor:
 
 def user_rows(ids: Sequence[str], config: TowersConfig) -> Tensor:
     """(N,) rows of the user table; all 0 where the towers read no user ids."""
-    if not config.user_buckets:
+    if not config.features.user_id:
         return torch.zeros(len(ids), dtype=torch.int64)
-    return hash_rows(ids, config.user_buckets, "user")
+    return hash_rows(ids, config.features.table_rows, "user")
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def text_features(
     """Features of N texts (tags, or titles).
 
     Raises:
-        TowersError: the vectors are not (N, config.vector_dim), or are given or missing against the config.
+        TowersError: the vectors are not (N, config.inputs.vector_dim), or are given or missing against the config.
     """
-    wanted = (len(texts), config.vector_dim)
-    if (vectors is not None) != (config.vector_dim > 0) or (vectors is not None and vectors.shape != wanted):
+    wanted = (len(texts), config.inputs.vector_dim)
+    if (vectors is not None) != (config.inputs.vector_dim > 0) or (vectors is not None and vectors.shape != wanted):
         got = "none" if vectors is None else str(vectors.shape)
         raise TowersError(f"these towers read vectors of shape {wanted} (vector_dim 0: none), got {got}")
     dense = None if vectors is None else torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
-    return TextFeatures(token_bags(texts, config.text_buckets), dense)
+    return TextFeatures(token_bags(texts, config.features.text_rows), dense)
 
 
 def item_features(
@@ -90,7 +90,7 @@ def item_features(
         raise TowersError(f"{len(ids)} item ids, {len(titles)} titles and {len(categories)} categories: not parallel")
     texts = [f"{title} {category}" for title, category in zip(titles, categories, strict=True)]
     return ItemFeatures(
-        hash_rows(ids, config.item_buckets, "item"),
-        hash_rows(categories, config.category_buckets, "category"),
+        hash_rows(ids, config.features.table_rows, "item"),
+        hash_rows(categories, config.features.table_rows, "category"),
         text_features(texts, config, vectors),
     )

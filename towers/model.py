@@ -7,8 +7,8 @@ that items taught means the same in a tag. The history is pooled from the item t
 changes a user without training. An item, tag, user or category never seen before always gets a vector.
 
 Source: the three towers of RecGPT, arXiv 2507.22879; there a user has an id embedding and a plain mean per behaviour.
-Here ids of users are off by default (`user_buckets`): on 198,502 reviews they took the validation NDCG@10 from .060 to
-.049 after four epochs, because a user's few events are learnt by heart.
+Here ids of users are off by default (`features.user_id`): on 198,502 reviews they took the validation NDCG@10 from .060
+to .049 after four epochs, because a user's few events are learnt by heart.
 """
 
 import math
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from towers.config import TowersConfig
+from towers.encoders.history import Window
 from towers.features import ItemFeatures, TextFeatures
-from towers.history import Window
 
 INIT_STD = 0.02  # rows that training never touches stay this small, so an unknown id hardly moves a vector
 HALF_LIVES = (1.0, 8.0)  # in events: the last few, and the taste behind them
@@ -45,10 +45,12 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TowersConfig) -> None:
         super().__init__()
-        self.pieces = nn.EmbeddingBag(config.text_buckets, config.dim, mode="mean", include_last_offset=True)
+        self.pieces = nn.EmbeddingBag(
+            config.features.text_rows, config.network.dim, mode="mean", include_last_offset=True
+        )
         nn.init.normal_(self.pieces.weight, std=INIT_STD * 4)
-        self.project = nn.Linear(config.vector_dim, config.dim) if config.vector_dim else None
-        self.width = config.dim * (2 if config.vector_dim else 1)
+        self.project = nn.Linear(config.inputs.vector_dim, config.network.dim) if config.inputs.vector_dim else None
+        self.width = config.network.dim * (2 if config.inputs.vector_dim else 1)
 
     def forward(self, text: TextFeatures) -> Tensor:
         words: Tensor = self.pieces(text.bags.rows, text.bags.offsets)  # (N, D)
@@ -93,15 +95,15 @@ class ThreeTowers(nn.Module):
     def __init__(self, config: TowersConfig) -> None:
         super().__init__()
         self.config = config
-        dim, hidden, dropout = config.dim, config.hidden, config.dropout
+        dim, hidden, dropout = config.network.dim, config.network.hidden, config.network.dropout
         self.text = TextEncoder(config)
-        self.item_id = nn.Embedding(config.item_buckets, dim)
-        self.category = nn.Embedding(config.category_buckets, dim)
-        self.user_id = nn.Embedding(config.user_buckets, dim) if config.user_buckets else None
+        self.item_id = nn.Embedding(config.features.table_rows, dim)
+        self.category = nn.Embedding(config.features.table_rows, dim)
+        self.user_id = nn.Embedding(config.features.table_rows, dim) if config.features.user_id else None
         for table in (self.item_id, self.category, self.user_id):
             if table is not None:
                 nn.init.normal_(table.weight, std=INIT_STD)
-        self.pool = HistoryPool(len(config.behaviours), config.history)
+        self.pool = HistoryPool(len(config.inputs.behaviours), config.features.history)
         self.item = Body(2 * dim + self.text.width, hidden, dim, dropout)
         self.user = Body(dim * (self.pool.width + (self.user_id is not None)), hidden, dim, dropout)
         self.tag = Body(self.text.width, hidden, dim, dropout)
@@ -125,6 +127,6 @@ class ThreeTowers(nn.Module):
 
     def _hide(self, ids: Tensor) -> Tensor:
         """Training: zero a share of the id vectors (N, D), whole rows, so that the other inputs must carry them."""
-        if not self.training or not self.config.id_dropout:
+        if not self.training or not self.config.network.id_dropout:
             return ids
-        return ids * (torch.rand(len(ids), 1, device=ids.device) >= self.config.id_dropout)
+        return ids * (torch.rand(len(ids), 1, device=ids.device) >= self.config.network.id_dropout)

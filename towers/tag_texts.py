@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from towers.text import words
+from towers.encoders.text import words
 
 SEPARATOR = " > "
 LEAST_ITEMS = 3  # that share a run of words; fewer is a product's name

@@ -24,8 +24,8 @@ from recgpt.stages.towers import behaviour_codes, load_newest
 from recgpt.stages.work import digest
 from recgpt.store.tables import Recommendation, Tag, Unit, now
 from recgpt.words import Outcome, Stage, State
+from towers.encoders.history import events
 from towers.features import item_features, text_features, user_rows
-from towers.history import events
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags, encode_users
 from towers.topk import top_k
@@ -79,6 +79,7 @@ class _Scorer:
         self.codes = behaviour_codes(night)
         names = night.logs.behaviours
         self.left_out = [code for code, name in enumerate(names) if name in night.config.score.leave_out]
+        self.now = int(night.until.timestamp())
         since = night.until - timedelta(days=night.config.score.leave_out_days)
         self.left_out_since = np.datetime64(since.replace(tzinfo=None), "s")
 
@@ -93,6 +94,7 @@ class _Scorer:
             user_rows([history.user_id for history in block], self.model.config),
             events([self._learnt(history) for history in block]),
             self.items,
+            self.now,
         )[torch.tensor([place for place, _ in asked])]  # (Q, D)
         tag_vectors = self._encode_tags([tag.tag for _, tag in asked])  # (Q, D)
         fused = rules.beta * user_vectors + (1 - rules.beta) * tag_vectors
@@ -152,10 +154,10 @@ class _Scorer:
         vectors = self.night.encoder.encode(texts)
         return encode_tags(self.model, text_features(texts, self.model.config, vectors))
 
-    def _learnt(self, history: History) -> tuple[Array, Array]:
+    def _learnt(self, history: History) -> tuple[Array, Array, Array]:
         behaviours = self.codes[history.behaviours]
         mine = (behaviours >= 0) & (history.items >= 0)
-        return history.items[mine], behaviours[mine]
+        return history.items[mine], behaviours[mine], history.times[mine].astype(np.int64)
 
     def _excluded(self, history: History) -> Array:
         recent = history.times >= self.left_out_since

@@ -21,14 +21,14 @@ from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import ModelVersion
 from recgpt.words import Stage
 from towers.checkpoint import load, save
-from towers.config import TowersConfig, TowersError
+from towers.config import Inputs, TowersConfig, TowersError
 from towers.data import TrainingData
 from towers.features import item_features, text_features
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags
 from towers.tag_texts import tag_texts
 from towers.topk import top_k
-from towers.training import Epoch, train
+from towers.training.loop import Epoch, train
 
 KIND = "towers"
 Array = npt.NDArray[Any]
@@ -50,7 +50,7 @@ def run(night: Night, run_id: int, *, force: bool) -> dict[str, Any]:
 
     def report(epoch: Epoch) -> None:
         note = f"loss {epoch.loss:.3f}, held-out recall@10 {epoch.recall:.4f}"
-        night.progress(Progress(Stage.TOWERS, epoch.number, config.max_epochs, note))
+        night.progress(Progress(Stage.TOWERS, epoch.number, config.training.max_epochs, note))
 
     try:
         trained = train(training_data(night, config), config, progress=report)
@@ -132,8 +132,7 @@ def learnt_behaviours(config: Config) -> tuple[str, ...]:
 
 
 def towers_config(night: Night) -> TowersConfig:
-    settings = night.config.towers.model_dump(exclude={"retrain_days"})
-    return TowersConfig(behaviours=learnt_behaviours(night.config), vector_dim=night.encoder.dim, **settings)
+    return night.config.towers.config(Inputs(learnt_behaviours(night.config), vector_dim=night.encoder.dim))
 
 
 def training_data(night: Night, config: TowersConfig) -> TrainingData:
@@ -148,7 +147,7 @@ def training_data(night: Night, config: TowersConfig) -> TrainingData:
     if not parts:
         raise DataError("the logs have no event on an item before this night")
     users, items, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
-    weights = np.array([night.config.behaviours[name].weight for name in config.behaviours])
+    weights = np.array([night.config.behaviours[name].weight for name in config.inputs.behaviours])
     catalogue = night.logs.catalogue
     tags = tag_texts(catalogue.titles, catalogue.categories, catalogue.brands)
     return TrainingData(

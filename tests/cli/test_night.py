@@ -216,7 +216,7 @@ def test_runs_lists_how_each_ended(commands: Commands) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_training_of_the_towers(commands: Commands, number: signal.Signals) -> None:
-    commands.project.configure(towers={"max_epochs": 100_000, "patience": 100_000})
+    commands.project.configure(**{"towers.training": {"max_epochs": 100_000, "patience": 100_000}})
     process = commands.start("towers", "train", "--json")
     wait_for(process, "towers: 1/100000")
     process.send_signal(number)

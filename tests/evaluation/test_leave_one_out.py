@@ -3,11 +3,13 @@ import pytest
 
 from recgpt.evaluation import leave_one_out as module
 from recgpt.evaluation.leave_one_out import leave_one_out
-from towers.config import TowersConfig
+from towers.config import FeatureSettings, Inputs, NetworkSettings, TowersConfig, TrainingSettings
 
 CONFIG = TowersConfig(
-    behaviours=("view",), dim=16, hidden=32, history=8, item_buckets=512, category_buckets=16, text_buckets=1024,
-    batch_size=256, max_epochs=12, learning_rate=0.01, patience=4,
+    Inputs(behaviours=("view",)),
+    FeatureSettings(history=8, table_rows=512, text_rows=1024),
+    NetworkSettings(dim=16, hidden=32),
+    training=TrainingSettings(batch_size=256, max_epochs=12, learning_rate=0.01, patience=4),
 )  # fmt: skip
 N_USERS, N_ITEMS, LENGTH = 120, 60, 10
 

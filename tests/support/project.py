@@ -40,7 +40,8 @@ class Project:
         settings = {
             "engine": {"kind": "server", "base_url": self.server.base_url, "model": "fake-model", "revision": "r1",
                        "in_flight": 8, "retries": 1, "timeout_s": 10.0},
-            "towers": {"dim": 16, "hidden": 32, "max_epochs": 1, "batch_size": 256},
+            "towers.network": {"dim": 16, "hidden": 32},
+            "towers.training": {"max_epochs": 1, "batch_size": 256},
             "judge": {"share": 1.0, "form": "verdict"},
         }  # fmt: skip
         for name, section in sections.items():

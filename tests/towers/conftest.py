@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from towers.config import TowersConfig
+from towers.config import FeatureSettings, Inputs, NetworkSettings, TowersConfig, TrainingSettings
 from towers.data import TrainingData
 from towers.tag_texts import tag_texts
 
@@ -65,15 +65,8 @@ def shop() -> Shop:
 @pytest.fixture(scope="session")
 def small() -> TowersConfig:
     return TowersConfig(
-        behaviours=("view", "purchase"),
-        dim=16,
-        hidden=32,
-        history=8,
-        user_buckets=512,
-        item_buckets=512,
-        category_buckets=64,
-        text_buckets=2048,
-        batch_size=256,
-        max_epochs=8,
-        learning_rate=0.005,
+        inputs=Inputs(behaviours=("view", "purchase")),
+        features=FeatureSettings(history=8, user_id=True, table_rows=1024, text_rows=2048),
+        network=NetworkSettings(dim=16, hidden=32),
+        training=TrainingSettings(batch_size=256, max_epochs=8, learning_rate=0.005),
     )

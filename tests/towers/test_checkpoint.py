@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ def saved(tmp_path, small):
 
 def test_what_is_saved_is_loaded(saved, small):
     folder, model, version = saved
-    found = checkpoint.load(folder, expected=replace(small, learning_rate=1.0))
+    found = checkpoint.load(folder, expected=small.but(training={"learning_rate": 1.0}))
     assert found.config == small
     assert found.version == version == checkpoint.version_of(folder)
     assert found.metrics == {"ndcg@10": 0.25}
@@ -66,7 +65,7 @@ def test_changed_or_missing_bytes_are_refused(saved, name):
 def test_other_features_are_refused(saved, small):
     folder, _, _ = saved
     with pytest.raises(CheckpointRefused, match="other features"):
-        checkpoint.load(folder, expected=replace(small, behaviours=("purchase", "view")))
+        checkpoint.load(folder, expected=small.but(inputs={"behaviours": ("purchase", "view")}))
 
 
 def test_features_of_another_version_of_the_code_are_refused(saved):

@@ -26,14 +26,14 @@ def test_events_are_sorted_by_user_in_their_order(small):
 
 
 def test_the_latest_share_is_held_out_and_repeats_are_not_ranked(small):
-    ready = prepare(DATA, replace(small, validation_share=0.4))
+    ready = prepare(DATA, small.but(training={"validation_share": 0.4}))
     assert ready.train.tolist() == [0, 1, 3]  # moments 10, 12 and 11
     assert ready.validation.tolist() == [2]  # moment 13 repeats item b
 
 
 def test_equal_times_stay_on_one_side(small):
     same = replace(DATA, times=np.array([10, 11, 12, 12, 12]))
-    ready = prepare(same, replace(small, validation_share=0.4))
+    ready = prepare(same, small.but(training={"validation_share": 0.4}))
     assert ready.train.tolist() == [0, 1, 2, 3, 4]
     assert not len(ready.validation)
 

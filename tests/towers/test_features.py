@@ -1,11 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from towers.config import TowersConfig, TowersError
+from towers.config import FeatureSettings, TowersConfig, TowersError
 from towers.features import hash_rows, item_features, text_features
 
-CONFIG = TowersConfig(item_buckets=100, category_buckets=10, text_buckets=500)
+CONFIG = TowersConfig(features=FeatureSettings(table_rows=100, text_rows=500))
 
 
 def test_an_unknown_id_has_a_row_and_the_same_id_always_the_same():
@@ -27,7 +29,7 @@ def test_category_words_are_part_of_the_text():
 
 def test_select_keeps_all_parts_together():
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
-    config = TowersConfig(vector_dim=3, item_buckets=100, category_buckets=10, text_buckets=500)
+    config = CONFIG.but(inputs={"vector_dim": 3})
     titles = ["one thing", "two", "", "four more words"]
     whole = item_features(list("abcd"), titles, ["x", "y", "", "x"], config, vectors)
     part = whole.select(torch.tensor([3, 1]))
@@ -45,7 +47,7 @@ def test_select_keeps_all_parts_together():
 def test_vectors_against_the_config_are_refused(width, given):
     vectors = None if given is None else np.zeros(given, dtype=np.float32)
     with pytest.raises(TowersError, match="vectors of shape"):
-        text_features(["a", "b"], TowersConfig(vector_dim=width), vectors)
+        text_features(["a", "b"], CONFIG.but(inputs={"vector_dim": width}), vectors)
 
 
 def test_sequences_that_are_not_parallel_are_refused():
@@ -54,14 +56,35 @@ def test_sequences_that_are_not_parallel_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"dim": 0}, {"dropout": 1.0}, {"temperature": 0.0}, {"behaviours": ("a", "a")}, {"tag_weight": -1.0}]
+    "wrong",
+    [
+        {"network": {"dim": 0}},
+        {"network": {"dropout": 1.0}},
+        {"network": {"body": "wide"}},
+        {"network": {"tasks": ("fly",)}},
+        {"features": {"pools": ("mean", "median")}},
+        {"features": {"pools": ()}},
+        {"loss": {"temperature": 0.0}},
+        {"loss": {"tag": -1.0}},
+        {"loss": {"calibration": 1.1}},
+        {"inputs": {"behaviours": ("a", "a")}},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(TowersError):
-        TowersConfig(**wrong)
+        TowersConfig().but(**wrong)
 
 
 def test_feature_hash_moves_with_features_only():
-    assert TowersConfig(dim=8).feature_hash() == TowersConfig(dim=16, learning_rate=1.0).feature_hash()
-    assert TowersConfig(text_buckets=8).feature_hash() != TowersConfig(text_buckets=9).feature_hash()
-    assert TowersConfig(behaviours=("a", "b")).feature_hash() != TowersConfig(behaviours=("b", "a")).feature_hash()
+    same = CONFIG.but(network={"dim": 16}, training={"learning_rate": 1.0}, features={"history": 3})
+    assert same.feature_hash() == CONFIG.feature_hash()
+    swapped = [CONFIG.but(inputs={"behaviours": names}).feature_hash() for names in (("a", "b"), ("b", "a"))]
+    others = [CONFIG.but(features={name: 9}).feature_hash() for name in ("text_rows", "table_rows", "category_levels")]
+    assert len({CONFIG.feature_hash(), *swapped, *others}) == 6
+
+
+def test_a_config_comes_back_from_json():
+    config = CONFIG.but(
+        inputs={"behaviours": ("a", "b")}, network={"tasks": ("b",)}, features={"pools": ("mean", "aged")}
+    )
+    assert TowersConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import torch
 
+from towers.encoders.history import Window
 from towers.features import item_features, text_features, user_rows
-from towers.history import Window
 from towers.model import HALF_LIVES, Body, HistoryPool, ThreeTowers
 
 
@@ -21,7 +19,7 @@ def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
     users = model.users(torch.tensor([0, 1]), nobody, vectors)
     tags = model.tags(text_features(["waterproof trail shoes", ""], small))
     for out, n in ((vectors, 3), (users, 2), (tags, 2)):
-        assert out.shape == (n, small.dim)
+        assert out.shape == (n, small.network.dim)
         assert torch.allclose(out.norm(dim=-1), torch.ones(n), atol=1e-5)
 
 
@@ -77,7 +75,7 @@ def test_hidden_ids_are_hidden_in_training_only(small):
     model.train()
     hidden = model._hide(ids)
     share = 1 - hidden.mean().item()
-    assert abs(share - small.id_dropout) < 0.03
+    assert abs(share - small.network.id_dropout) < 0.03
     assert set(hidden.sum(1).tolist()) == {0.0, 3.0}  # whole rows
 
 
@@ -92,7 +90,7 @@ def test_body_is_its_formula():
 
 
 def test_user_ids_are_read_only_where_switched_on(small):
-    without, items = make(replace(small, user_buckets=0))
+    without, items = make(small.but(features={"user_id": False}))
     with_ids, _ = make(small)
     window = Window(torch.tensor([[0, 2], [0, 2]]), torch.tensor([[0, 0], [0, 0]]))
     for model, same in ((without, True), (with_ids, False)):

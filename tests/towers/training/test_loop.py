@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from towers import training
 from towers.config import TowersError
 from towers.data import prepare
+from towers.encoders.history import events
 from towers.features import item_features, text_features, user_rows
-from towers.history import events
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags, encode_users
 from towers.topk import top_k
+from towers.training import loop as training
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_it_beats_popularity_and_tells_of_each_epoch(trained, shop, small):
 
 
 def test_it_is_deterministic_and_leaves_the_global_seed_alone(shop, small):
-    config = replace(small, max_epochs=2)
+    config = small.but(training={"max_epochs": 2})
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -51,12 +51,12 @@ def test_it_is_deterministic_and_leaves_the_global_seed_alone(shop, small):
     second = training.train(shop.data, config)
     for name, value in first.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
-    third = training.train(shop.data, replace(config, seed=1))
+    third = training.train(shop.data, config.but(training={"seed": 1}))
     assert not torch.equal(first.model.item.up.weight, third.model.item.up.weight)
 
 
 def test_it_stops_when_it_no_longer_improves_and_keeps_the_best(shop, small):
-    result = training.train(shop.data, replace(small, max_epochs=40, patience=2, learning_rate=0.03))
+    result = training.train(shop.data, small.but(training={"max_epochs": 40, "patience": 2, "learning_rate": 0.03}))
     assert len(result.epochs) < 40
     assert len(result.epochs) - result.best.number == 2
     # The weights kept are those of the best epoch, not of the last.
@@ -64,14 +64,14 @@ def test_it_stops_when_it_no_longer_improves_and_keeps_the_best(shop, small):
 
 
 def test_without_held_out_events_the_last_epoch_is_kept(shop, small):
-    result = training.train(shop.data, replace(small, validation_share=0.0, max_epochs=2, patience=1))
+    result = training.train(shop.data, small.but(training={"validation_share": 0.0, "max_epochs": 2, "patience": 1}))
     assert result.best.number == 2
     assert math.isnan(result.best.recall)
 
 
 def test_a_loss_that_is_not_finite_names_the_remedy(shop, small):
     with pytest.raises(TowersError, match="lower learning_rate"):
-        training.train(shop.data, replace(small, learning_rate=1e30))
+        training.train(shop.data, small.but(training={"learning_rate": 1e30}))
 
 
 def test_an_event_is_predicted_from_earlier_ones_only(shop, small):
@@ -83,7 +83,9 @@ def test_an_event_is_predicted_from_earlier_ones_only(shop, small):
     vectors = encode_items(model, ready.features)
 
     def asked(items):
-        window = replace(ready.events, items=items).before(torch.tensor([place]), torch.tensor([0]), small.history)
+        window = replace(ready.events, items=items).before(
+            torch.tensor([place]), torch.tensor([0]), small.features.history
+        )
         return model.users(ready.user_rows[:1], window, vectors)
 
     later, earlier = ready.events.items.clone(), ready.events.items.clone()
@@ -103,16 +105,16 @@ def test_batch_loss_equals_the_losses_of_vectors_encoded_apart(shop, small):
     log_q, log_q_tags = torch.randn(shop.n_items), torch.randn(shop.n_items)
     whole = encode_items(model, ready.features)
     users, targets = ready.users[places], ready.events.items[places]
-    people = model.users(ready.user_rows[users], ready.events.before(places, users, small.history), whole)
-    hits, t = training.accidental_hits(users, targets), small.temperature
+    people = model.users(ready.user_rows[users], ready.events.before(places, users, small.features.history), whole)
+    hits, t = training.accidental_hits(users, targets), small.loss.temperature
     first = training.sampled_softmax(people, whole[targets], log_q[targets], hits, t, ready.weights[places])
     items, rows = ready.tag_items[pairs], ready.tag_rows[pairs]
     said = model.tags(ready.tags.select(rows))
     second = training.sampled_softmax(
-        said, whole[items], log_q_tags[items], training.accidental_hits(rows, items), small.temperature
+        said, whole[items], log_q_tags[items], training.accidental_hits(rows, items), small.loss.temperature
     )
     loss = training.batch_loss(model, ready, places, pairs, log_q, log_q_tags)
-    assert loss.item() == pytest.approx((first + small.tag_weight * second).item(), rel=1e-4)
+    assert loss.item() == pytest.approx((first + small.loss.tag * second).item(), rel=1e-4)
 
 
 def test_new_items_and_new_tags_are_placed_by_their_words(trained, shop, small):
@@ -135,7 +137,7 @@ def test_users_are_encoded_from_their_history_also_unknown_ones(trained, shop, s
     polish = np.flatnonzero(shop.kinds == 0)[4:8]
     histories = events([(polish, np.ones(4, dtype=np.int64)), (np.array([]), np.array([]))])
     users = encode_users(model, user_rows(["never seen", "empty"], small), histories, vectors)
-    assert users.shape == (2, small.dim)
+    assert users.shape == (2, small.network.dim)
     _, rows = top_k(users[:1], vectors, 10)
     assert (shop.kinds[rows.numpy()[0]] == 0).mean() >= 0.4
 
@@ -143,7 +145,7 @@ def test_users_are_encoded_from_their_history_also_unknown_ones(trained, shop, s
 def test_frozen_vectors_are_an_input(shop, small):
     rng = np.random.default_rng(0)
     meaning = rng.normal(size=(10, 24)).astype(np.float32)
-    config = replace(small, vector_dim=24, max_epochs=2)
+    config = small.but(inputs={"vector_dim": 24}, training={"max_epochs": 2})
     data = replace(
         shop.data,
         titles=[""] * shop.n_items,

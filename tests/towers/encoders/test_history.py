@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from towers.config import TowersError
-from towers.history import events
+from towers.encoders.history import events
 
 ROWS = events(
     [(np.array([10, 11, 12]), np.array([0, 1, 0])), (np.array([]), np.array([])), (np.array([20]), np.array([1]))]

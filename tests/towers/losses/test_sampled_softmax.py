@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from towers.losses import accidental_hits, log_frequency, sampled_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
 
 
 def test_formula_by_hand():

@@ -3,7 +3,7 @@ import sys
 
 import torch
 
-from towers.text import MAX_WORDS, pieces, stable_hash, token_bags, token_rows, words
+from towers.encoders.text import MAX_WORDS, pieces, stable_hash, token_bags, token_rows, words
 
 BUCKETS = 1 << 14
 
@@ -21,7 +21,7 @@ def test_words_are_lower_case_and_bounded():
 
 
 def test_rows_are_the_same_in_another_process():
-    code = f"from towers.text import token_rows; print(token_rows('Bath thermometer', {BUCKETS}))"
+    code = f"from towers.encoders.text import token_rows; print(token_rows('Bath thermometer', {BUCKETS}))"
     outside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert outside.strip() == str(token_rows("Bath thermometer", BUCKETS))
 

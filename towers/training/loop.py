@@ -17,8 +17,8 @@ from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
 from towers.data import Prepared, TrainingData, prepare
-from towers.history import Window
-from towers.losses import accidental_hits, log_frequency, sampled_softmax
+from towers.encoders.history import Window
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
 from towers.model import ThreeTowers
 from towers.scoring import encode_items
 from towers.topk import top_k
@@ -63,23 +63,23 @@ def train(
     """
     began = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.training.seed)
         ready = prepare(data, config)
         model = ThreeTowers(config)
         optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            model.parameters(), lr=config.training.learning_rate, weight_decay=config.training.weight_decay, fused=True
         )
         log_q_items = log_frequency(ready.events.items[ready.train], len(ready.features))
         log_q_tags = log_frequency(ready.tag_items, len(ready.features))
         epochs: list[Epoch] = []
         best: Epoch | None = None
         kept: dict[str, Tensor] = {}
-        for number in range(1, config.max_epochs + 1):
+        for number in range(1, config.training.max_epochs + 1):
             loss = _one_epoch(model, optimiser, ready, log_q_items, log_q_tags)
             if not math.isfinite(loss):
                 raise TowersError(
-                    f"the loss became {loss} in epoch {number}: lower learning_rate (now {config.learning_rate}) "
-                    f"or raise temperature (now {config.temperature})"
+                    f"the loss became {loss} in epoch {number}: lower learning_rate (now "
+                    f"{config.training.learning_rate}) or raise temperature (now {config.loss.temperature})"
                 )
             recall, ndcg = validate(model, ready)
             better = best is None or math.isnan(ndcg) or ndcg > best.ndcg
@@ -89,7 +89,7 @@ def train(
                 best, kept = epoch, {name: value.clone() for name, value in model.state_dict().items()}
             if progress is not None:
                 progress(epoch)
-            if best is not None and number - best.number >= config.patience:
+            if best is not None and number - best.number >= config.training.patience:
                 break
         if best is None:
             raise TowersError("no epoch was run")
@@ -104,8 +104,8 @@ def _one_epoch(
 ) -> float:
     model.train()
     total, steps = 0.0, 0
-    with_tags = ready.tags is not None and len(ready.tag_rows) > 0 and model.config.tag_weight > 0
-    for places in _batches(ready.train, model.config.batch_size):
+    with_tags = ready.tags is not None and len(ready.tag_rows) > 0 and model.config.loss.tag > 0
+    for places in _batches(ready.train, model.config.training.batch_size):
         n_pairs = min(len(places), len(ready.tag_rows)) if with_tags else 0
         pairs = torch.randint(len(ready.tag_rows), (n_pairs,)) if n_pairs else torch.zeros(0, dtype=torch.int64)
         loss = batch_loss(model, ready, places, pairs, log_q_items, log_q_tags)
@@ -129,7 +129,7 @@ def batch_loss(
 ) -> Tensor:
     """L of the events at `places` (B,), each predicted from what its user did before, and of the tag `pairs` (P,)."""
     users, targets, described = ready.users[places], ready.events.items[places], ready.tag_items[pairs]
-    window = ready.events.before(places, users, model.config.history)
+    window = ready.events.before(places, users, model.config.features.history)
     # Each item of the batch is encoded once, whatever it is used for: (M,) catalogue rows, and the places of the
     # targets (B,), the described items (P,) and the windows (B, H) among them.
     wanted = torch.cat([targets, described, window.items.flatten().clamp(min=0)])
@@ -137,15 +137,15 @@ def batch_loss(
     vectors = model.items(ready.features.select(rows))  # (M, D)
     at_targets, at_described, at_window = local.split([len(targets), len(described), window.items.numel()])
 
-    read = Window(torch.where(window.items >= 0, at_window.view_as(window.items), -1), window.behaviours)
+    read = Window(torch.where(window.items >= 0, at_window.view_as(window.items), -1), window.behaviours, window.ages)
     asked = model.users(ready.user_rows[users], read, vectors)  # (B, D)
-    t, hits = model.config.temperature, accidental_hits(users, targets)
+    t, hits = model.config.loss.temperature, accidental_hits(users, targets)
     loss = sampled_softmax(asked, vectors[at_targets], log_q_items[targets], hits, t, ready.weights[places])
     if ready.tags is not None and len(pairs):
         tags = ready.tag_rows[pairs]
         said = model.tags(ready.tags.select(tags))  # (P, D)
         hits = accidental_hits(tags, described)
-        loss = loss + model.config.tag_weight * sampled_softmax(
+        loss = loss + model.config.loss.tag * sampled_softmax(
             said, vectors[at_described], log_q_tags[described], hits, t
         )
     return loss
@@ -159,7 +159,7 @@ def validate(model: ThreeTowers, ready: Prepared) -> tuple[float, float]:
         return math.nan, math.nan
     vectors = encode_items(model, ready.features)
     users = ready.users[places]
-    window = ready.events.before(places, users, model.config.history)
+    window = ready.events.before(places, users, model.config.features.history)
     asked = model.users(ready.user_rows[users], window, vectors)
     seen = ready.events.items.numpy()
     starts = ready.events.offsets[users].tolist()
