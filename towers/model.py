@@ -11,18 +11,15 @@ Here ids of users are off by default (`features.user_id`): on 198,502 reviews th
 to .049 after four epochs, because a user's few events are learnt by heart.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from towers.config import TowersConfig
-from towers.encoders.history import Window
+from towers.encoders.history import RecencyPool, Window
 from towers.features import ItemFeatures, TextFeatures
 
 INIT_STD = 0.02  # rows that training never touches stay this small, so an unknown id hardly moves a vector
-HALF_LIVES = (1.0, 8.0)  # in events: the last few, and the taste behind them
 
 
 class Body(nn.Module):
@@ -59,36 +56,6 @@ class TextEncoder(nn.Module):
         return torch.cat([words, self.project(text.vectors)], dim=-1)  # (N, 2 D)
 
 
-class HistoryPool(nn.Module):
-    """sum_h w_h v_h for each behaviour and horizon, w a softmax over the places (newest first) of learnt logits.
-
-    Horizons start as 0.5 ** (place / half-life) for each of HALF_LIVES, and as a mean the older events still speak in.
-    A behaviour the user never had gives zeros. Places that are empty weigh nothing, whatever stands in them.
-    """
-
-    def __init__(self, n_behaviours: int, length: int) -> None:
-        super().__init__()
-        self.n_behaviours = n_behaviours
-        start = torch.outer(torch.tensor(HALF_LIVES).reciprocal(), -math.log(2) * torch.arange(length))  # (P, H)
-        self.place = nn.Parameter(start.repeat(n_behaviours, 1, 1))  # (K, P, H)
-
-    @property
-    def width(self) -> int:
-        return self.n_behaviours * len(HALF_LIVES)
-
-    def forward(self, window: Window, item_vectors: Tensor) -> Tensor:
-        """(B, K P, D) from windows (B, H) over item_vectors (N, D)."""
-        vectors = F.embedding(window.items.clamp(min=0), item_vectors)  # (B, H, D)
-        kinds = torch.arange(self.n_behaviours, device=vectors.device)
-        mine = (window.behaviours[:, None, :] == kinds[:, None]) & (window.items >= 0)[:, None, :]  # (B, K, H)
-        logits = self.place[:, :, : window.items.shape[1]]  # (K, P, H)
-        logits = logits.masked_fill(~mine[:, :, None, :], -torch.inf)  # (B, K, P, H)
-        # A row without any event would be 0 / 0; it is all zeros instead.
-        any_mine = mine.any(-1)[:, :, None, None]  # (B, K, 1, 1)
-        weights = torch.where(any_mine, logits, 0.0).softmax(-1) * any_mine  # (B, K, P, H)
-        return weights.flatten(1, 2) @ vectors  # (B, K P, D)
-
-
 class ThreeTowers(nn.Module):
     """The network. All outputs are unit vectors (..., dim), so a dot product is a cosine."""
 
@@ -103,7 +70,7 @@ class ThreeTowers(nn.Module):
         for table in (self.item_id, self.category, self.user_id):
             if table is not None:
                 nn.init.normal_(table.weight, std=INIT_STD)
-        self.pool = HistoryPool(len(config.inputs.behaviours), config.features.history)
+        self.pool = RecencyPool(len(config.inputs.behaviours), config.features.history)
         self.item = Body(2 * dim + self.text.width, hidden, dim, dropout)
         self.user = Body(dim * (self.pool.width + (self.user_id is not None)), hidden, dim, dropout)
         self.tag = Body(self.text.width, hidden, dim, dropout)

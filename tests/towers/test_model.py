@@ -2,7 +2,12 @@ import torch
 
 from towers.encoders.history import Window
 from towers.features import item_features, text_features, user_rows
-from towers.model import HALF_LIVES, Body, HistoryPool, ThreeTowers
+from towers.model import Body, ThreeTowers
+
+
+def window(items, behaviours):
+    items = torch.tensor(items)
+    return Window(items, torch.tensor(behaviours), torch.zeros(items.shape))
 
 
 def make(config):
@@ -15,7 +20,7 @@ def make(config):
 def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
     model, items = make(small)
     vectors = model.items(items)
-    nobody = Window(torch.full((2, 4), -1), torch.zeros(2, 4, dtype=torch.int64))
+    nobody = window([[-1] * 4] * 2, [[0] * 4] * 2)
     users = model.users(torch.tensor([0, 1]), nobody, vectors)
     tags = model.tags(text_features(["waterproof trail shoes", ""], small))
     for out, n in ((vectors, 3), (users, 2), (tags, 2)):
@@ -23,24 +28,11 @@ def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
         assert torch.allclose(out.norm(dim=-1), torch.ones(n), atol=1e-5)
 
 
-def test_pool_is_the_weighted_mean_by_hand():
-    pool = HistoryPool(2, 3)
-    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
-    # newest first: item 0 (behaviour 0), item 1 (behaviour 1), item 2 (behaviour 0)
-    out = pool(Window(torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, 0]])), vectors)[0]  # (K P, D)
-    for p, half_life in enumerate(HALF_LIVES):
-        old = 0.5 ** (2 / half_life)  # of place 2 against place 0
-        expected = (vectors[0] + old * vectors[2]) / (1 + old)
-        assert torch.allclose(out[p], expected, atol=1e-6)
-        assert torch.allclose(out[len(HALF_LIVES) + p], vectors[1], atol=1e-6)
-    assert out.shape == (pool.width, 2)
-
-
 def test_empty_places_change_nothing(small):
     model, items = make(small)
     vectors = model.items(items)
-    short = Window(torch.tensor([[2, 0]]), torch.tensor([[1, 0]]))
-    padded = Window(torch.tensor([[2, 0, -1, -1, -1]]), torch.tensor([[1, 0, 1, 0, 1]]))
+    short = window([[2, 0]], [[1, 0]])
+    padded = window([[2, 0, -1, -1, -1]], [[1, 0, 1, 0, 1]])
     user = torch.tensor([5])
     assert torch.allclose(model.users(user, short, vectors), model.users(user, padded, vectors), atol=1e-6)
 
@@ -48,10 +40,7 @@ def test_empty_places_change_nothing(small):
 def test_a_new_event_and_its_behaviour_change_the_user(small):
     model, items = make(small)
     vectors, user = model.items(items), torch.tensor([5])
-    outs = [
-        model.users(user, Window(torch.tensor([[a, b]]), torch.tensor([[x, 0]])), vectors)
-        for a, b, x in ((2, 0, 0), (2, 0, 1), (0, 2, 0))
-    ]
+    outs = [model.users(user, window([[a, b]], [[x, 0]]), vectors) for a, b, x in ((2, 0, 0), (2, 0, 1), (0, 2, 0))]
     for n in (1, 2):
         assert not torch.allclose(outs[0], outs[n], atol=1e-4)
 
@@ -60,8 +49,8 @@ def test_gradients_reach_every_parameter(small):
     model, items = make(small)
     model.train()
     vectors = model.items(items)
-    window = Window(torch.tensor([[0, 2, 1]]), torch.tensor([[0, 1, 0]]))
-    out = model.users(torch.tensor([3]), window, vectors)
+    read = window([[0, 2, 1]], [[0, 1, 0]])
+    out = model.users(torch.tensor([3]), read, vectors)
     tags = model.tags(text_features(["red cream"], small))
     (out @ vectors.T).square().sum().add((tags @ vectors.T).square().sum()).backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -92,7 +81,7 @@ def test_body_is_its_formula():
 def test_user_ids_are_read_only_where_switched_on(small):
     without, items = make(small.but(features={"user_id": False}))
     with_ids, _ = make(small)
-    window = Window(torch.tensor([[0, 2], [0, 2]]), torch.tensor([[0, 0], [0, 0]]))
+    read = window([[0, 2], [0, 2]], [[0, 0], [0, 0]])
     for model, same in ((without, True), (with_ids, False)):
-        users = model.users(user_rows(["u", "v"], model.config), window, model.items(items))
+        users = model.users(user_rows(["u", "v"], model.config), read, model.items(items))
         assert torch.allclose(users[0], users[1], atol=1e-5) is same

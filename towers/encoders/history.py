@@ -244,7 +244,7 @@ class CausalLayer(nn.Module):
         return out
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, heads, L, d)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, L, D) -> (B, heads, L, d)
 
 
 def time_buckets(ages: Tensor) -> Tensor:

@@ -135,8 +135,8 @@ def test_users_are_encoded_from_their_history_also_unknown_ones(trained, shop, s
     model = trained[0].model
     vectors = encode_items(model, prepare(shop.data, small).features)
     polish = np.flatnonzero(shop.kinds == 0)[4:8]
-    histories = events([(polish, np.ones(4, dtype=np.int64)), (np.array([]), np.array([]))])
-    users = encode_users(model, user_rows(["never seen", "empty"], small), histories, vectors)
+    histories = events([(polish, np.ones(4), np.arange(4)), (np.array([]),) * 3])
+    users = encode_users(model, user_rows(["never seen", "empty"], small), histories, vectors, now=4)
     assert users.shape == (2, small.network.dim)
     _, rows = top_k(users[:1], vectors, 10)
     assert (shop.kinds[rows.numpy()[0]] == 0).mean() >= 0.4
