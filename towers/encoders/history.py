@@ -244,7 +244,8 @@ class CausalLayer(nn.Module):
         return out
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, L, D) -> (B, heads, L, d)
+        b, length, dim = x.shape
+        return x.view(b, length, self.heads, dim // self.heads).transpose(1, 2)  # (B, heads, L, d)
 
 
 def time_buckets(ages: Tensor) -> Tensor:
