@@ -1,7 +1,8 @@
-"""Text as hashed pieces of words, so that a word never seen in training still has a vector.
+"""Text as hashed pieces of words, pooled into one vector, so that a word never seen in training still has one.
 
-A word gives itself and its character 4-grams (with word boundaries), each hashed into one of B rows; a text is the mean
-of its rows. The hash is BLAKE2, the same on every machine and in every process. No vocabulary is built or kept.
+A word gives itself and its character 4-grams (with word boundaries), each hashed into one of B rows; a text is a mean
+of its rows, plain or weighed by attention. The hash is BLAKE2, the same on every machine and in every process. No
+vocabulary is built or kept. The vector of a frozen sentence encoder can stand beside it as a second field.
 
 Source: Bojanowski et al., Enriching Word Vectors with Subword Information, arXiv 1607.04606 (there n is 3 to 6).
 """
@@ -15,10 +16,14 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from towers.config import TowersError
 
 GRAM = 4
 MAX_WORDS = 64  # of one text; what follows says little about what a thing is
+INIT_STD = 0.08  # of a piece's row; the mean over a text's thirty or so is near the ids' 0.02
 _MAX_WORD = 40  # characters
 _WORD = re.compile(r"\w+")
 
@@ -78,3 +83,54 @@ def token_bags(texts: Sequence[str], buckets: int) -> TokenBags:
     np.cumsum([len(rows) for rows in found], out=offsets[1:])
     flat = np.fromiter((row for rows in found for row in rows), dtype=np.int64, count=int(offsets[-1]))
     return TokenBags(torch.from_numpy(flat), torch.from_numpy(offsets))
+
+
+class TextEncoder(nn.Module):
+    """N texts to one field of their pieces, and a second of their sentence vectors where `vector_dim` is not 0.
+
+    With e_1 .. e_P the rows of a text's pieces in the table E (rows, dim), the first field is
+
+        mean:       1/P sum_p e_p
+        attention:  sum_p a_p e_p,   a = softmax_p(q . e_p)
+
+    with a query q that is learnt and starts at 0, so attention starts as the mean and then learns which pieces tell
+    (Yang et al., NAACL 2016, with the query alone). A text without a piece is zeros. The second field is W s + b, of
+    the vector s that a sentence encoder gave and that training does not change.
+    """
+
+    def __init__(self, rows: int, dim: int, pooling: str = "mean", vector_dim: int = 0, sparse: bool = True) -> None:
+        super().__init__()
+        if pooling not in ("mean", "attention"):
+            raise TowersError(f"no text pooling {pooling!r}; there are mean and attention")
+        self.sparse = sparse
+        self.fields = 2 if vector_dim else 1
+        self.weight = nn.Parameter(torch.empty(rows, dim))
+        nn.init.normal_(self.weight, std=INIT_STD)
+        self.query = nn.Parameter(torch.zeros(dim)) if pooling == "attention" else None
+        self.project = nn.Linear(vector_dim, dim) if vector_dim else None
+
+    def forward(self, bags: TokenBags, vectors: Tensor | None = None) -> Tensor:
+        """(N, fields, dim) of N bags and, where there is a second field, their sentence vectors (N, vector_dim)."""
+        if (vectors is None) != (self.project is None):
+            raise TowersError("sentence vectors are given exactly where vector_dim says how wide they are")
+        words = self._mean(bags) if self.query is None else self._attend(bags, self.query)  # (N, D)
+        if self.project is None or vectors is None:
+            return words[:, None]
+        return torch.stack([words, self.project(vectors)], dim=1)
+
+    def _mean(self, bags: TokenBags) -> Tensor:
+        return F.embedding_bag(
+            bags.rows, self.weight, bags.offsets, mode="mean", sparse=self.sparse, include_last_offset=True
+        )
+
+    def _attend(self, bags: TokenBags, query: Tensor) -> Tensor:
+        n = len(bags)
+        found = F.embedding(bags.rows, self.weight, sparse=self.sparse)  # (P, D)
+        text = torch.repeat_interleave(torch.arange(n, device=found.device), bags.offsets.diff())  # (P,) whose piece
+        logits = found @ query  # (P,)
+        # The greatest of each text is taken off first: exp must not overflow, nor the sum become 0.
+        greatest = logits.new_full((n,), -torch.inf).scatter_reduce(0, text, logits.detach(), "amax")
+        shares = (logits - greatest[text]).exp()  # (P,)
+        total = shares.new_zeros(n).index_add(0, text, shares)  # (N,)
+        weighed = found * (shares / total[text]).to(found.dtype)[:, None]  # (P, D)
+        return weighed.new_zeros(n, weighed.shape[1]).index_add(0, text, weighed)
