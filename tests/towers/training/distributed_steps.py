@@ -1,0 +1,58 @@
+"""A few steps of a small two-tower network, alone or under torchrun: python distributed_steps.py OUT. Rank 0 writes."""
+
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from towers.training.distributed import World, world
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.users = nn.Embedding(12, 4, sparse=True)
+        self.items = nn.Embedding(12, 4, sparse=True)
+        self.rare = nn.Embedding(12, 4, sparse=True)  # read by the rank alone that holds user 0
+        self.only = nn.Linear(4, 4)  # the same, with dense gradients
+        self.never = nn.Linear(2, 2)
+        self.tower = nn.Linear(4, 4)
+        self.temperature = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("scale", torch.rand(1) + 1)
+        self.frozen = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def query(self, users):
+        x = self.users(users)
+        if (users == 0).any():
+            x = torch.where((users == 0)[:, None], self.only(x + self.rare(users)), x)
+        return F.normalize(self.tower(x), dim=-1) * self.scale
+
+
+def steps(here: World) -> tuple[Net, list[float]]:
+    torch.manual_seed(here.rank)  # every rank begins elsewhere: rank 0's weights must win
+    net = Net().double()
+    here.share(net)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.5)
+    order = torch.Generator().manual_seed(7)
+    losses = []
+    for _ in range(4):
+        users, items = (torch.randperm(12, generator=order)[:9] for _ in range(2))  # 9: the parts are unequal
+        users[0] = 0
+        queries, vectors = net.query(here.part(users)), F.normalize(net.items(here.part(items)), dim=-1)
+        queries, vectors = here.gather(queries), here.gather(vectors)
+        assert set(here.gather(here.part(items)).tolist()) == set(items.tolist())
+        loss = F.cross_entropy(queries @ vectors.T * net.temperature.exp(), torch.arange(9))
+        optimiser.zero_grad()
+        loss.backward()
+        here.average(net)
+        optimiser.step()
+        losses.append(here.agreed(loss.item() + here.rank)[0])
+    return net, losses
+
+
+if __name__ == "__main__":
+    with world() as here:
+        net, losses = steps(here)
+        if here.writes:
+            torch.save({"weights": net.state_dict(), "losses": losses, "size": here.size}, sys.argv[1])

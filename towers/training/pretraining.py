@@ -1,0 +1,110 @@
+"""The stage before training that gives ids their first vectors, and what is done with ids between epochs.
+
+Ids are learnt by heart within an epoch or two of the whole network, long before the rest is ready. A model of nothing
+but the ids can be trained for many epochs without that, and its vectors are a better start:
+
+    pairs (i, j): an event and one of the `reach` events before it of the same user, on different items
+    q = normalise(W e_i), v = normalise(e_j)
+    L = sampled softmax of <q, v> / t over the batch with logQ correction (losses/sampled_softmax.py)
+
+W (D, D) starts as the identity and lets "comes after" differ from "is like"; it is left behind. Sources: two-stage
+contrastive id pre-training, arXiv 2508.18700; resetting ids after an epoch, arXiv 2305.19531.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from towers.config import TowersError
+from towers.encoders.history import Events
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+
+TEMPERATURE = 0.07
+
+
+def pretrain_ids(
+    look_up: Callable[[Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
+    events: Events,
+    train: Tensor,
+    n_items: int,
+    *,
+    epochs: int,
+    reach: int = 5,
+    batch_size: int = 1024,
+    seed: int = 0,
+) -> list[float]:
+    """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
+
+    look_up: item rows (n,) on the CPU to their id vectors (n, D), differentiable; optimiser: of the table behind it,
+    sparse gradients or dense; train: positions (E',) of the events to learn from, all others are passed over. An epoch
+    takes each event once as the later of its pair, with one earlier event at random.
+
+    Raises:
+        TowersError: a loss that is not finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    usable = torch.zeros(len(events.items), dtype=torch.bool)
+    usable[train] = events.items[train] >= 0
+    users = torch.repeat_interleave(torch.arange(events.n_users), events.offsets.diff())  # (E,)
+    sample = look_up(torch.zeros(1, dtype=torch.int64))  # (1, D)
+    turn = nn.Linear(sample.shape[1], sample.shape[1], bias=False, device=sample.device)
+    nn.init.eye_(turn.weight)
+    own = torch.optim.Adam(turn.parameters(), lr=1e-3)
+    log_q = log_frequency(events.items[usable], n_items).to(sample.device)
+    losses = []
+    for _ in range(epochs):
+        later, earlier = sample_pairs(events, usable, users, reach, generator)
+        order = torch.randperm(len(later), generator=generator)
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            asked, wanted = events.items[earlier[batch]], events.items[later[batch]]  # (B,) each
+            vectors = F.normalize(look_up(torch.cat([asked, wanted])), dim=-1)  # (2 B, D)
+            queries = F.normalize(turn(vectors[: len(batch)]), dim=-1)  # (B, D)
+            hits = accidental_hits(asked, wanted).to(sample.device)
+            loss = sampled_softmax(queries, vectors[len(batch) :], log_q[wanted.to(sample.device)], hits, TEMPERATURE)
+            for one in (optimiser, own):
+                one.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for one in (optimiser, own):
+                one.step()
+            total += loss.item() * len(batch)
+        if not math.isfinite(total):
+            raise TowersError("pre-training of ids diverged: lower training.learning_rate")
+        losses.append(total / max(len(order), 1))
+    return losses
+
+
+def sample_pairs(
+    events: Events, usable: Tensor, users: Tensor, reach: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Positions (P,) of later events and (P,) of an earlier one for each, 1 to `reach` places before, at random.
+
+    Both are usable (E,), of the same user (E,), and on different items; events whose draw is not so are left out.
+    """
+    later = usable.nonzero()[:, 0]
+    earlier = later - torch.randint(1, reach + 1, (len(later),), generator=generator)
+    kept = earlier >= 0
+    later, earlier = later[kept], earlier[kept]
+    kept = usable[earlier] & (users[earlier] == users[later]) & (events.items[earlier] != events.items[later])
+    return later[kept], earlier[kept]
+
+
+def freeze(parameters: Iterable[nn.Parameter]) -> None:
+    """After an epoch: ids stay as they are and the rest goes on."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+        parameter.grad = None
+
+
+@torch.no_grad()
+def reset(parameters: Iterable[nn.Parameter], start: Iterable[Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """After an epoch: ids go back to `start`, and the optimiser forgets what it knew of them; the rest goes on."""
+    for parameter, value in zip(parameters, start, strict=True):
+        parameter.copy_(value)
+        parameter.grad = None
+        optimiser.state.pop(parameter, None)
