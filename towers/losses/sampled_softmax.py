@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from towers.losses.rows import in_fp32, weighted_mean
+
 
 def accidental_hits(query_keys: Tensor, item_keys: Tensor) -> Tensor:
     """(B, B) bool: places off the diagonal that are no negatives.
@@ -15,15 +17,16 @@ def accidental_hits(query_keys: Tensor, item_keys: Tensor) -> Tensor:
     return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
 
 
+@in_fp32
 def sampled_softmax(
     queries: Tensor,
     items: Tensor,
     log_q: Tensor,
     hits: Tensor,
-    temperature: float,
+    temperature: float | Tensor,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """In-batch softmax with the logQ correction, the mean over the batch.
+    """Softmax over the items at hand with the logQ correction, the mean over rows.
 
         s_ij = <q_i, v_j> / t - log Q_j
         L = -sum_i w_i log( exp s_ii / sum_{j not in hits_i} exp s_ij ) / sum_i w_i
@@ -31,18 +34,16 @@ def sampled_softmax(
     Items enter a batch as often as they are popular, so without -log Q_j the popular ones are pushed down as negatives
     far too often; with it the sum is an unbiased estimate (up to a constant) of the sum over the whole catalogue.
 
-    Inputs: queries (B, D), items (B, D), log_q (B,) log of each item's share among the sampled positives, hits (B, B)
-    bool places left out of the sum (never the diagonal), weights (B,) not negative.
+    Inputs: queries (B, D), items (M, D) of which the first B are the rows' positives, in order (in-batch: M = B),
+    log_q (M,) log of each item's share among what is sampled, hits (B, M) bool places left out of the sum (never the
+    diagonal), weights (B,) not negative.
     Needs: rows drawn independently; batches large against the number of distinct queries.
     Source: Bengio and Senecal, 2008 (adaptive importance sampling); Yi et al., RecSys 2019 (in-batch).
     """
-    logits = (queries @ items.T).float() / temperature - log_q  # (B, B)
-    losses = F.cross_entropy(
-        logits.masked_fill(hits, -torch.inf), torch.arange(len(logits), device=logits.device), reduction="none"
-    )
-    if weights is None:
-        return losses.mean()
-    return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+    logits = queries @ items.T / temperature - log_q  # (B, M)
+    own = torch.arange(len(logits), device=logits.device)  # (B,)
+    losses = F.cross_entropy(logits.masked_fill(hits, -torch.inf), own, reduction="none")  # (B,)
+    return weighted_mean(losses, weights)
 
 
 def log_frequency(keys: Tensor, size: int) -> Tensor:
