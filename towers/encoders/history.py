@@ -56,6 +56,9 @@ class Events:
     behaviours: Tensor  # (E,) int64
     times: Tensor  # (E,) int64 seconds
 
+    def to(self, device: torch.device) -> "Events":
+        return Events(*(column.to(device) for column in (self.offsets, self.items, self.behaviours, self.times)))
+
     @property
     def n_users(self) -> int:
         return len(self.offsets) - 1

@@ -39,7 +39,7 @@ def pretrain_ids(
 ) -> list[float]:
     """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
 
-    look_up: item rows (n,) on the CPU to their id vectors (n, D), differentiable; optimiser: of the table behind it,
+    look_up: item rows (n,) to their id vectors (n, D), differentiable; optimiser: of the table behind it,
     sparse gradients or dense; train: positions (E',) of the events to learn from, all others are passed over. An epoch
     takes each event once as the later of its pair, with one earlier event at random.
 
@@ -47,26 +47,27 @@ def pretrain_ids(
         TowersError: a loss that is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
-    usable = torch.zeros(len(events.items), dtype=torch.bool)
+    device = events.items.device
+    usable = torch.zeros(len(events.items), dtype=torch.bool, device=device)
     usable[train] = events.items[train] >= 0
-    users = torch.repeat_interleave(torch.arange(events.n_users), events.offsets.diff())  # (E,)
-    sample = look_up(torch.zeros(1, dtype=torch.int64))  # (1, D)
-    turn = nn.Linear(sample.shape[1], sample.shape[1], bias=False, device=sample.device)
+    users = torch.repeat_interleave(torch.arange(events.n_users, device=device), events.offsets.diff())  # (E,)
+    width = look_up(events.items.new_zeros(1)).shape[1]
+    turn = nn.Linear(width, width, bias=False, device=device)
     nn.init.eye_(turn.weight)
     own = torch.optim.Adam(turn.parameters(), lr=1e-3)
-    log_q = log_frequency(events.items[usable], n_items).to(sample.device)
+    log_q = log_frequency(events.items[usable], n_items)
     losses = []
     for _ in range(epochs):
         later, earlier = sample_pairs(events, usable, users, reach, generator)
-        order = torch.randperm(len(later), generator=generator)
+        order = torch.randperm(len(later), generator=generator).to(device)
         total = 0.0
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             asked, wanted = events.items[earlier[batch]], events.items[later[batch]]  # (B,) each
             vectors = F.normalize(look_up(torch.cat([asked, wanted])), dim=-1)  # (2 B, D)
             queries = F.normalize(turn(vectors[: len(batch)]), dim=-1)  # (B, D)
-            hits = accidental_hits(asked, wanted).to(sample.device)
-            loss = sampled_softmax(queries, vectors[len(batch) :], log_q[wanted.to(sample.device)], hits, TEMPERATURE)
+            hits = accidental_hits(asked, wanted)
+            loss = sampled_softmax(queries, vectors[len(batch) :], log_q[wanted], hits, TEMPERATURE)
             for one in (optimiser, own):
                 one.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -87,7 +88,7 @@ def sample_pairs(
     Both are usable (E,), of the same user (E,), and on different items; events whose draw is not so are left out.
     """
     later = usable.nonzero()[:, 0]
-    earlier = later - torch.randint(1, reach + 1, (len(later),), generator=generator)
+    earlier = later - torch.randint(1, reach + 1, (len(later),), generator=generator).to(later.device)
     kept = earlier >= 0
     later, earlier = later[kept], earlier[kept]
     kept = usable[earlier] & (users[earlier] == users[later]) & (events.items[earlier] != events.items[later])
