@@ -22,7 +22,7 @@ class SharedBottom(nn.Module):
 
     def __init__(self, n_in: int, hidden: int, n_out: int, tasks: int, dropout: float) -> None:
         super().__init__()
-        self.tasks = tasks
+        self.tasks, self.n_out = tasks, n_out
         self.bottom = nn.Linear(n_in, hidden)
         self.out = nn.Linear(hidden, tasks * n_out)
         self.dropout = nn.Dropout(dropout)
@@ -30,7 +30,7 @@ class SharedBottom(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.dropout(F.gelu(self.bottom(x)))  # (B, hidden)
         out: Tensor = self.out(h)  # (B, T n_out)
-        return out.unflatten(1, (self.tasks, -1))  # (B, T, n_out)
+        return out.view(-1, self.tasks, self.n_out)  # (B, T, n_out)
 
 
 class Experts(nn.Module):
@@ -40,15 +40,15 @@ class Experts(nn.Module):
         self, n_in: int, hidden: int, n_out: int, tasks: int, experts: int, gates: int, dropout: float
     ) -> None:
         super().__init__()
-        self.tasks, self.gates, self.hidden = tasks, gates, hidden
+        self.tasks, self.experts, self.gates, self.hidden = tasks, experts, gates, hidden
         self.expert = nn.Linear(n_in, experts * hidden)
         self.gate = nn.Linear(n_in, gates * experts, bias=False)
         self.out = ParallelLinear(tasks, hidden, n_out)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        known = self.dropout(F.gelu(self.expert(x))).unflatten(1, (-1, self.hidden))  # (B, E, hidden)
-        shares = self.gate(x).unflatten(1, (self.gates, -1)).softmax(-1)  # (B, gates, E)
+        known = self.dropout(F.gelu(self.expert(x))).view(-1, self.experts, self.hidden)  # (B, E, hidden)
+        shares = self.gate(x).view(-1, self.gates, self.experts).softmax(-1)  # (B, gates, E)
         mixed = (shares @ known).expand(-1, self.tasks, -1)  # (B, T, hidden)
         out: Tensor = self.out(mixed)  # (B, T, n_out)
         return out

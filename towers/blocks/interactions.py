@@ -163,7 +163,8 @@ class HiformerLayer(nn.Module):
 
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """softmax_j(<q_i, k_j> / sqrt(D / heads)) v_j summed over j, in each head: (B, F, D) thrice -> (B, F, D)."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, heads, F, D / heads)
+    b, f, d = q.shape
+    q, k, v = (x.reshape(b, f, heads, d // heads).transpose(1, 2) for x in (q, k, v))  # (B, heads, F, D / heads)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, F, D)
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from towers.losses.rows import in_fp32
 
-# Logits that are held at once. On a CPU a block stays in the cache (8 MiB); a GPU wants large products.
-BLOCK = {"cpu": 1 << 21, "cuda": 1 << 27}
+# Logits that are held at once. On a CPU a block stays in the cache (4 MiB); a GPU wants large products.
+BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
 LEAST_ROWS = 32
 
 

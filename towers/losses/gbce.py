@@ -27,8 +27,8 @@ def gbce(
     probabilities that are too high, and tells the top ones badly apart. With c = 1 they are as if all N items had been
     asked; the paper finds the best ranking in between, at about 0.75.
 
-    Inputs: queries (B, D), items (B, D) their positives, drawn (S, D) drawn evenly from N = `catalogue` items, the same for
-    all rows, hits (B, S) bool places left out (`mixed.drawn_hits`), weights (B,) not negative.
+    Inputs: queries (B, D), items (B, D) their positives, drawn (S, D) drawn evenly from N = `catalogue` items, the same
+    for all rows, hits (B, S) bool places left out (`mixed.drawn_hits`), weights (B,) not negative.
     Source: Petrov and Macdonald, RecSys 2023, arXiv 2308.07192 (gSASRec).
     """
     rate = len(drawn) / (catalogue - 1)

@@ -25,10 +25,11 @@ def sampled_softmax(
     hits: Tensor,
     temperature: float | Tensor,
     weights: Tensor | None = None,
+    bonus: Tensor | None = None,
 ) -> Tensor:
     """Softmax over the items at hand with the logQ correction, the mean over rows.
 
-        s_ij = <q_i, v_j> / t - log Q_j
+        s_ij = (<q_i, v_j> + r_ij) / t - log Q_j
         L = -sum_i w_i log( exp s_ii / sum_{j not in hits_i} exp s_ij ) / sum_i w_i
 
     Items enter a batch as often as they are popular, so without -log Q_j the popular ones are pushed down as negatives
@@ -36,11 +37,12 @@ def sampled_softmax(
 
     Inputs: queries (B, D), items (M, D) of which the first B are the rows' positives, in order (in-batch: M = B),
     log_q (M,) log of each item's share among what is sampled, hits (B, M) bool places left out of the sum (never the
-    diagonal), weights (B,) not negative.
+    diagonal), weights (B,) not negative, bonus (B, M) r of a score that is more than a dot product; 0 without.
     Needs: rows drawn independently; batches large against the number of distinct queries.
     Source: Bengio and Senecal, 2008 (adaptive importance sampling); Yi et al., RecSys 2019 (in-batch).
     """
-    logits = queries @ items.T / temperature - log_q  # (B, M)
+    scores = queries @ items.T if bonus is None else queries @ items.T + bonus  # (B, M)
+    logits = scores / temperature - log_q  # (B, M)
     own = torch.arange(len(logits), device=logits.device)  # (B,)
     losses = F.cross_entropy(logits.masked_fill(hits, -torch.inf), own, reduction="none")  # (B,)
     return weighted_mean(losses, weights)

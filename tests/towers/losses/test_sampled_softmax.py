@@ -69,3 +69,25 @@ def test_log_q_undoes_the_bias_of_popularity(corrected):
     learnt = scores.softmax(0).detach()
     target = shares if corrected else torch.full((4,), 0.25)
     assert torch.allclose(learnt, target, atol=0.03), learnt
+
+
+def test_further_columns_are_negatives_of_every_row():
+    queries, items = torch.eye(2), torch.cat([torch.eye(2), torch.ones(1, 2)])
+    each = -math.log(math.e / (2 * math.e + 1))
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    assert sampled_softmax(queries, items, torch.zeros(3), none, 1.0).item() == pytest.approx(each)
+
+
+def test_bf16_is_widened():
+    narrow, none = torch.randn(4, 3, dtype=torch.bfloat16), torch.zeros(4, 4, dtype=torch.bool)
+    got = sampled_softmax(narrow, narrow, torch.zeros(4), none, 0.1)
+    assert got.dtype == torch.float32
+    assert got.item() == sampled_softmax(narrow.float(), narrow.float(), torch.zeros(4), none, 0.1).item()
+
+
+def test_a_learnt_temperature_gets_its_gradient():
+    torch.manual_seed(0)
+    queries, items = torch.randn(4, 3).double(), torch.randn(4, 3).double()
+    none = torch.zeros(4, 4, dtype=torch.bool)
+    t = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: sampled_softmax(queries, items, torch.zeros(4), none, t), (t,))
