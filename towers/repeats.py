@@ -84,7 +84,7 @@ def past(events: Events, n_behaviours: int) -> Past:
     order = np.lexsort((np.arange(n), items, users))  # by user, then item, then time
     again = np.zeros(n, dtype=bool)  # in that order: the event before it is of the same user and item
     again[1:] = (np.diff(users[order]) == 0) & (np.diff(items[order]) == 0)
-    following = np.full(n, n, dtype=np.int64)
+    following = np.full(n, n)
     following[order[:-1][again[1:]]] = order[1:][again[1:]]
 
     # (E, K, P): each event's own 1, to which the state before it is added, first the second events, then the third ...
@@ -92,7 +92,7 @@ def past(events: Events, n_behaviours: int) -> Past:
     counts[np.arange(n), behaviours] = 1
     starts = np.flatnonzero(~again)
     nth = np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))  # (E,) in that order, 0: the first
-    by_nth = np.argsort(nth, kind="stable")
+    by_nth = np.argsort(nth)
     ends = np.cumsum(np.bincount(nth)) if n else np.zeros(1, dtype=np.int64)
     for begin, end in pairwise(ends.tolist()):
         places = by_nth[begin:end]
@@ -163,8 +163,8 @@ def top_k_with(
     found = rows.new_full((len(queries), k + widest), -1)
     merged[:, :k], found[:, :k] = scores, rows
     merged[own.rows, k + column], found[own.rows, k + column] = extra, own.items
-    # Two stable sorts: by row of the catalogue, then by score, so that ties stand in the order of their rows.
-    by_row = found.argsort(dim=1, stable=True)
+    # By row of the catalogue, then stably by score, so that ties stand in the order of their rows.
+    by_row = found.argsort(dim=1)
     merged, found = merged.gather(1, by_row), found.gather(1, by_row)
     best = merged.argsort(dim=1, descending=True, stable=True)[:, :k]  # (Q, k)
     scores, rows = merged.gather(1, best), found.gather(1, best)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from towers.encoders.history import Events, events
-from towers.repeats import GAPS, HALF_LIVES, Own, RepeatTerm, past, top_k_with
+from towers.repeats import Own, RepeatTerm, past, top_k_with
 
 DAY = 86400
+HALF_LIVES, GAPS = (7, 30, 90, 1000), (2, 7, 21, 60)  # days
 NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from towers.config import TowersError
-from towers.training.watch import BOUND, ActivationWatch
+from towers.training.watch import ActivationWatch
 
 
 class Net(nn.Module):
@@ -75,7 +75,9 @@ def test_the_bound_itself_is_allowed():
     with pytest.raises(TowersError), ActivationWatch(net, bound=1.99):
         net(torch.tensor([[-2.0, 2.0]]))
     with pytest.raises(TowersError), ActivationWatch(net):
-        net(torch.tensor([[-1.1, 1.1]]) * BOUND)
+        net(torch.tensor([[-1001.0, 1001.0]]))
+    with ActivationWatch(net):
+        net(torch.tensor([[-1000.0, 1000.0]]))
 
 
 def test_hooks_are_gone_afterwards_also_after_an_error():
