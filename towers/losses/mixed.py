@@ -45,8 +45,8 @@ def mixed_softmax(
 
     Inputs: queries (B, D), items (B, D) their positives, drawn (S, D) drawn evenly from N = `catalogue` items, log_q
     (B + S,) log of each one's share among the positives (`log_frequency`), hits (B, B + S) bool places left out
-    (`accidental_hits` beside `drawn_hits`), weights (B,) not negative, bonus (B, B + S) r of a score that is more than a
-    dot product; 0 without. With S = 0 it is `sampled_softmax`.
+    (`accidental_hits` beside `drawn_hits`), weights (B,) not negative, bonus (B, B + S) r of a score that is more than
+    a dot product; 0 without. With S = 0 it is `sampled_softmax`.
     Source: Yang et al., WWW 2020 companion (mixed negative sampling).
     """
     shares = log_mixture(log_q, len(items), len(drawn), catalogue)  # (B + S,)

@@ -50,6 +50,16 @@ def test_without_drawn_items_it_is_the_softmax_over_the_batch():
     assert mixed.item() == pytest.approx(sampled_softmax(queries, items, log_q, hits, 0.3).item(), rel=1e-6)
 
 
+def test_a_bonus_is_part_of_the_score():
+    """<q, v> + r: a bonus does what a further coordinate would, in which the query is 1 and the item r."""
+    torch.manual_seed(0)
+    queries, items, drawn, r = torch.randn(4, 3), torch.randn(4, 3), torch.randn(2, 3), torch.randn(6)
+    log_q, hits = torch.rand(6).log(), torch.zeros(4, 6, dtype=torch.bool)
+    with_bonus = mixed_softmax(queries, items, drawn, log_q, hits, 100, 0.3, bonus=r.expand(4, 6))
+    wider = (torch.cat([x, y], 1) for x, y in ((queries, torch.ones(4, 1)), (items, r[:4, None]), (drawn, r[4:, None])))
+    assert with_bonus.item() == pytest.approx(mixed_softmax(*wider, log_q, hits, 100, 0.3).item(), rel=1e-5)
+
+
 def test_gradients_reach_all_three():
     torch.manual_seed(0)
     parts = [torch.randn(n, 3, dtype=F64, requires_grad=True) for n in (4, 4, 5)]
@@ -69,7 +79,7 @@ def test_bf16_is_widened():
 
 @pytest.mark.parametrize("corrected", [True, False])
 def test_log_q_of_the_mixture_undoes_its_bias(corrected):
-    """Where the softmax of four free scores is the shares of the items, the loss is at rest only with the correction."""
+    """Where the softmax of free scores is the shares of the items, the loss is at rest only with the correction."""
     generator = torch.Generator().manual_seed(3)
     shares = torch.tensor([0.6, 0.25, 0.1, 0.05], dtype=F64)
     scores = shares.log().requires_grad_()
