@@ -55,3 +55,19 @@ def leave_one_out(users: Array) -> Split:
     test[order[ends - 1]] = True
     validation[order[ends - 2]] = True
     return Split(~(test | validation), validation, test)
+
+
+def cold_items(n_items: int, share: float, seed: int) -> Mask:
+    """(N,) which items are held out of training altogether, drawn evenly: `share` of them, rounded."""
+    chosen = np.zeros(n_items, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(n_items)[: round(share * n_items)]] = True
+    return chosen
+
+
+def shuffled_days(users: Array, days: Array, seed: int) -> Array:
+    """(E,) an order of the events by user, then by day, and within a user's day at random.
+
+    For logs that know no more than the day: what stands within it is then in no order that a model could learn.
+    """
+    draw = np.random.default_rng(seed).random(len(users))
+    return np.lexsort((draw, np.asarray(days), np.asarray(users)))
