@@ -93,8 +93,7 @@ def past(events: Events, n_behaviours: int) -> Past:
     starts = np.flatnonzero(~again)
     nth = np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))  # (E,) in that order, 0: the first
     by_nth = np.argsort(nth)
-    ends = np.cumsum(np.bincount(nth)) if n else np.zeros(1, dtype=np.int64)
-    for begin, end in pairwise(ends.tolist()):
+    for begin, end in pairwise(np.cumsum(np.bincount(nth)).tolist()):
         places = by_nth[begin:end]
         event, before = order[places], order[places - 1]
         days = ((times[event] - times[before]) / DAY)[:, None, None]
@@ -154,7 +153,7 @@ def top_k_with(
     others = [np.concatenate(pair) for pair in zip(mine, out, strict=True)]
     scores, rows = (found.to(queries.device) for found in top_k(queries, items, k, exclude=others))
 
-    extra = (queries[own.rows] * items[own.items]).sum(-1).float() + r  # (M,)
+    extra = (queries[own.rows] * items[own.items]).sum(-1) + r  # (M,)
     left_out = np.concatenate([np.isin(a, b) for a, b in zip(mine, out, strict=True)] or [np.zeros(0, dtype=bool)])
     extra = extra.masked_fill(torch.from_numpy(left_out).to(extra.device), -torch.inf)
     widest = int(np.diff(bounds).max(initial=0))
@@ -163,9 +162,8 @@ def top_k_with(
     found = rows.new_full((len(queries), k + widest), -1)
     merged[:, :k], found[:, :k] = scores, rows
     merged[own.rows, k + column], found[own.rows, k + column] = extra, own.items
-    # By row of the catalogue, then stably by score, so that ties stand in the order of their rows.
+    # By row of the catalogue, then stably by score: ties stand in the order of their rows, and -1 before what is out.
     by_row = found.argsort(dim=1)
     merged, found = merged.gather(1, by_row), found.gather(1, by_row)
     best = merged.argsort(dim=1, descending=True, stable=True)[:, :k]  # (Q, k)
-    scores, rows = merged.gather(1, best), found.gather(1, best)
-    return scores, rows.masked_fill(scores == -torch.inf, -1)
+    return merged.gather(1, best), found.gather(1, best)
