@@ -38,6 +38,7 @@ class ItemColumns(Section):
     category: str = "category"
     brand: str = "brand"
     price: str = "price"
+    stock: str = "stock"
 
 
 class EventColumns(Section):
@@ -228,7 +229,13 @@ class Towers(Section):
 class Score(Section):
     top_k: int = Field(default=20, ge=1)
     per_tag: int = Field(default=6, ge=1)  # the most one tag may bring
-    beta: Share = 0.5  # score = beta * user.item + (1 - beta) * tag.item
+    per_category: int = Field(default=0, ge=0)  # of the list; 0: no limit
+    per_brand: int = Field(default=0, ge=0)
+    pool: int = Field(default=100, ge=1)  # a tag's best items, from which quotas and diversity choose
+    diversity: Share = 0.0  # 0: by score alone; above: less of what is like an item chosen before (cosine)
+    beta: Share = 0.5  # score = beta * user.item + (1 - beta) * tag.item; 'recgpt towers beta' measures others
+    categories: tuple[str, ...] = ()  # if any: only items of these paths and below
+    without_categories: tuple[str, ...] = ()  # no item of these paths and below
     leave_out: tuple[str, ...] = ("purchase",)  # an item the user has these behaviours with is not recommended
     leave_out_days: int = Field(default=3650, ge=0)
 

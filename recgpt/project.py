@@ -31,6 +31,7 @@ events = "data/events.parquet"
 # category = "category"               # a path "A > B > C", or a list of its parts
 # brand = "brand"
 # price = "price"
+# stock = "stock"                     # how many there are: an item with 0 is not recommended
 # [data.columns.events]
 # user_id = "user_id"
 # timestamp = "timestamp"
@@ -112,8 +113,9 @@ strategy = "each"                     # a short question per interest; "single" 
 # semantic_levels = 0                 # of codes by residual k-means of what the items are like; 0: none
 # semantic_codes = 64                 # in a level
 # user_id = false                     # off: a user is what they did, nothing else
-# base = true                         # data.base_features, where there are some
-# numbers = true                      # price and popularity
+# base = false                        # data.base_features, where there are some
+# numbers = false                     # price
+# popularity = false                  # how often an item was in an event
 # numeric = "quantiles"               # or "log", "sigmoids", "distribution", "periodic", "piecewise"
 # table_rows = 65536                  # of the one table of all ids
 # hashes = 1                          # rows of the table that make one id's vector
@@ -133,6 +135,7 @@ strategy = "each"                     # a short question per interest; "single" 
 # head = "shared"                     # or "moe", "mmoe"
 # experts = 4
 # tasks = []                          # behaviours with a user vector of their own; the first is served
+# repeats = false                     # a term for what the user had before, where people buy the same things again
 # dropout = 0.2
 # id_dropout = 0.1                    # share of ids hidden in training, so that text alone carries a new item
 
@@ -146,7 +149,7 @@ strategy = "each"                     # a short question per interest; "single" 
 # category = 0.0
 # corruption = 0.0                    # two views of an item with fields masked must find each other
 # corruption_share = 0.4
-# chain = 0.0                         # P(task) = P(task | the one before) P(the one before), in the order of tasks
+# chain = 0.0                         # P(task) = P(task | next) P(next), next being the one after it in tasks
 # distillation = 0.0
 
 # [towers.training]
@@ -171,7 +174,13 @@ strategy = "each"                     # a short question per interest; "single" 
 # [score]
 # top_k = 20
 # per_tag = 6
-# beta = 0.5
+# per_category = 0                    # of the list; 0: no limit
+# per_brand = 0
+# pool = 100                          # a tag's best items, from which quotas and diversity choose
+# diversity = 0.0                     # above 0: less of what is like an item chosen before
+# beta = 0.5                          # weight of user.item beside tag.item; 'recgpt towers beta' measures others
+# categories = []                     # if any: only items of these paths ("A > B") and below
+# without_categories = []             # no item of these paths and below
 # leave_out = ["purchase"]
 # leave_out_days = 3650
 

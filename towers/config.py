@@ -59,8 +59,9 @@ class FeatureSettings:
     semantic_levels: int = 0  # of codes by residual k-means of what the items are like; 0: none
     semantic_codes: int = 64  # in a level
     user_id: bool = False  # off: a user is what they did, nothing else
-    base: bool = True  # the users' base features, where the data have some
-    numbers: bool = True  # price, popularity and what else the data have
+    base: bool = False  # the users' base features, where the data have some
+    numbers: bool = False  # price and what else the data have, of items and of users
+    popularity: bool = False  # how often an item was in an event, as one more number
     numeric: Numeric = "quantiles"  # how a number is encoded
     table_rows: int = 1 << 16  # of the one table of all ids
     hashes: int = 1  # rows of the table that make one id's vector
@@ -92,9 +93,8 @@ class NetworkSettings:
     depth: int = 1
     head: Head = "shared"
     experts: int = 4  # of moe and mmoe
-    tasks: tuple[
-        str, ...
-    ] = ()  # behaviours that get a user vector of their own, the first is served; none: one for all
+    tasks: tuple[str, ...] = ()  # behaviours with a user vector of their own, the first is served; none: one for all
+    repeats: bool = False  # a term of the score for what the user had before, from its aged counts (repeats.py)
     dropout: float = 0.2
     id_dropout: float = 0.1  # share of ids hidden in training, so that text alone carries a new item
 
@@ -121,15 +121,16 @@ class LossSettings:
     category: float = 0.0
     corruption: float = 0.0  # two views of an item with fields masked must find each other
     corruption_share: float = 0.4  # of the fields
-    chain: float = 0.0  # P(task) = P(task | task before) P(task before), over network.tasks in the order of their names
+    chain: float = 0.0  # P(task) = P(task | next) P(next), next being the task after it in network.tasks
     distillation: float = 0.0  # of the auxiliary head, where a teacher is given
 
     def __post_init__(self) -> None:
         _check_choices(self)
         _at_least(self, 1, "negatives")
         _at_least(self, 0, "tag", "category", "corruption", "chain", "distillation")
-        _above_zero(self, "temperature")
         _share(self, "corruption_share")
+        if not 0.01 <= self.temperature <= 1:
+            raise SettingsError(f"temperature must be in [0.01, 1], not {self.temperature}")
         if not 0 <= self.calibration <= 1:
             raise SettingsError(f"calibration must be in [0, 1], not {self.calibration}")
 
@@ -181,6 +182,12 @@ class TowersConfig:
         if unknown:
             known = ", ".join(self.inputs.behaviours)
             raise SettingsError(f"network.tasks names {', '.join(unknown)}, but the behaviours learnt from are {known}")
+        if self.loss.chain and len(self.network.tasks) < 2:
+            raise SettingsError("loss.chain needs at least two tasks in network.tasks")
+        if self.network.repeats and self.loss.user_item not in ("in_batch", "mixed"):
+            raise SettingsError("network.repeats needs loss.user_item = in_batch or mixed")
+        if self.training.pretrain_epochs and not self.features.item_id:
+            raise SettingsError("training.pretrain_epochs needs features.item_id")
 
     def but(self, **parts: Mapping[str, Any]) -> Self:
         """The same with some settings changed: config.but(network={"dim": 32}, training={"seed": 1})."""

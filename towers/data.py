@@ -4,8 +4,8 @@ Which events are learnt from and which are held out is decided here. An event is
 before it in its user's history, so a held-out event never helps to predict an earlier one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,16 @@ from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
 from towers.encoders.history import Events
-from towers.features import ItemFeatures, TextFeatures, item_features, text_features, user_rows
+from towers.features import (
+    ItemFeatures,
+    Items,
+    TextFeatures,
+    UserFeatures,
+    Users,
+    item_features,
+    text_features,
+    user_features,
+)
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +42,7 @@ class TrainingData:
     user_ids: Sequence[str]  # U
     users: Array  # (E,) row in user_ids
     items: Array  # (E,) row in item_ids, -1: not in the catalogue
-    behaviours: Array  # (E,) index into TowersConfig.behaviours
+    behaviours: Array  # (E,) index into Inputs.behaviours
     times: Array  # (E,) datetime64 or seconds
     weights: Array | None = None  # (E,) share in the loss; 0: read as history, never predicted. None: all 1
     held_out: Array | None = None  # (E,) bool, the validation events. None: the latest validation_share of the events
@@ -43,6 +52,18 @@ class TrainingData:
     tag_rows: Array | None = None  # (P,) row in tag_texts
     item_vectors: npt.NDArray[np.float32] | None = None  # (N, vector_dim) of a sentence encoder
     tag_vectors: npt.NDArray[np.float32] | None = None  # (T, vector_dim)
+    brands: Sequence[str] = ()  # N, "" if unknown; none at all: nobody has one
+    item_numbers: Array | None = None  # (N, M) in the order of Inputs.item_numbers, NaN if unknown
+    user_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)  # U each, by the names in Inputs.user_fields
+    user_numbers: Array | None = None  # (U, M) in the order of Inputs.user_numbers
+
+    @property
+    def catalogue(self) -> Items:
+        return Items(self.item_ids, self.titles, self.categories, self.brands, self.item_numbers, self.item_vectors)
+
+    @property
+    def people(self) -> Users:
+        return Users(self.user_ids, self.user_fields, self.user_numbers)
 
 
 @dataclass(frozen=True)
@@ -51,14 +72,38 @@ class Prepared:
 
     features: ItemFeatures
     events: Events
-    user_rows: Tensor  # (U,) rows of the user table
+    people: UserFeatures
+    kinds: Tensor  # (N,) int64: equal for items of one category, -1 where it is not known
     users: Tensor  # (E,)
     weights: Tensor  # (E,) float32
     train: Tensor  # (E',) positions of the events learnt from
+    held_out: Tensor  # positions of the events that are not
     validation: Tensor  # (V,) positions of the events ranked after each epoch
     tags: TextFeatures | None
     tag_items: Tensor  # (P,)
     tag_rows: Tensor  # (P,)
+
+    def whole(self) -> "Prepared":
+        """The same with nothing held out."""
+        nothing = self.held_out[:0]
+        train = torch.cat([self.train, self.held_out]).sort().values
+        return replace(self, train=train, held_out=nothing, validation=nothing)
+
+    def to(self, device: torch.device) -> "Prepared":
+        moved = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every number of it."""
+        parts = [self.features.keys, self.features.numbers, self.people.keys, self.people.numbers, self.kinds]
+        for text in (self.features.text, self.tags):
+            if text is not None:
+                parts += [text.bags.rows, text.bags.offsets]
+                parts += [] if text.vectors is None else [text.vectors]
+        events = self.events
+        yield from parts
+        yield from (events.offsets, events.items, events.behaviours, events.times, self.weights)
+        yield from (self.train, self.held_out, self.validation, self.tag_items, self.tag_rows)
 
 
 def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
@@ -75,7 +120,8 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     _in_range("behaviours", behaviours, 0, len(config.inputs.behaviours))
 
     weights = np.ones(len(users)) if data.weights is None else np.asarray(data.weights, dtype=np.float64)
-    usable = (weights > 0) & (items >= 0)
+    tasks = [config.inputs.behaviours.index(name) for name in config.network.tasks or config.inputs.behaviours]
+    usable = (weights > 0) & (items >= 0) & np.isin(behaviours, tasks)
     if data.unused is not None:
         usable &= ~np.asarray(data.unused, dtype=bool)
     held_out = (
@@ -93,6 +139,7 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     train = np.flatnonzero(usable & ~held_out)
     if not len(train):
         raise TowersError("no event to learn from: events need an item of the catalogue and a weight above 0")
+    counts = np.bincount(items[train], minlength=len(data.item_ids))
     events = Events(torch.from_numpy(offsets), _int64(items), _int64(behaviours), _seconds(times))
     tag_items, tag_rows = (
         np.zeros(0, np.int64) if a is None else np.asarray(a) for a in (data.tag_items, data.tag_rows)
@@ -102,13 +149,15 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     _in_range("tag_items", tag_items, 0, len(data.item_ids))
     _in_range("tag_rows", tag_rows, 0, len(data.tag_texts))
     return Prepared(
-        features=item_features(data.item_ids, data.titles, data.categories, config, data.item_vectors),
+        features=item_features(replace(data.catalogue, counts=counts), config),
         events=events,
-        user_rows=user_rows(data.user_ids, config),
+        people=user_features(data.people, config),
+        kinds=_kinds(data.categories),
         users=_int64(users),
         weights=torch.from_numpy(weights.astype(np.float32)),
         train=_int64(train),
-        validation=_int64(_sample_new(np.flatnonzero(usable & held_out), users, items, offsets, config)),
+        held_out=_int64(np.flatnonzero(usable & held_out)),
+        validation=_int64(_ranked(np.flatnonzero(usable & held_out), users, items, offsets, config)),
         tags=text_features(data.tag_texts, config, data.tag_vectors) if len(data.tag_texts) else None,
         tag_items=_int64(tag_items),
         tag_rows=_int64(tag_rows),
@@ -129,19 +178,26 @@ def _latest(times: Array, usable: Array, share: float) -> Array:
     return np.asarray(times > moment)
 
 
-def _sample_new(places: Array, users: Array, items: Array, offsets: Array, config: TowersConfig) -> Array:
-    """At most config.training.validation_events of the places (V,), without those whose item the user had before.
+def _ranked(places: Array, users: Array, items: Array, offsets: Array, config: TowersConfig) -> Array:
+    """At most training.validation_events of the places (V,).
 
-    Ranking leaves out what the user had, so a repeat could never be found and would only dilute the metric.
+    Unless training.repeats, those whose item the user had before are passed over: ranking then leaves out what the user
+    had, so a repeat could never be found and would only dilute the metric.
     """
-    chosen = np.random.default_rng(config.training.seed).permutation(places)
+    rules = config.training
+    chosen = np.random.default_rng(rules.seed).permutation(places)
     kept: list[int] = []
     for place in chosen:
-        if len(kept) == config.training.validation_events:
+        if len(kept) == rules.validation_events:
             break
-        if items[place] not in items[offsets[users[place]] : place]:
+        if rules.repeats or items[place] not in items[offsets[users[place]] : place]:
             kept.append(place)
     return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def _kinds(categories: Sequence[str]) -> Tensor:
+    known, codes = np.unique(np.asarray(categories, dtype=object).astype(str), return_inverse=True)
+    return _int64(np.where(known == "", -1, np.arange(len(known)))[codes] if len(known) else codes)
 
 
 def _int64(values: Array) -> Tensor:

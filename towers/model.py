@@ -1,10 +1,15 @@
 """Three towers into one space: items, users and tags as unit vectors of the same width.
 
-    item = MLP[ id | category | text ]        user = MLP[ pooled history per behaviour ]        tag = MLP[ text ]
+    item = tower[ ids and categories | numbers | text ]
+    user = tower[ ids and base features | numbers | pooled history ]     one vector for each task
+    tag  = tower[ text ]
 
-Every tower is an MLP with a straight linear path beside it. Items and tags share the table of word pieces, so a word
-that items taught means the same in a tag. The history is pooled from the item tower's own vectors, so a new event
-changes a user without training. An item, tag, user or category never seen before always gets a vector.
+    tower(fields) = normalise(head(body(interaction(fields))))           fields (N, F, D)
+
+Every kind of input becomes field vectors of one width D; which there are, and what joins them, follows from the config.
+Items and tags share the table of word pieces, so a word that items taught means the same in a tag. The history is
+pooled from the item tower's own vectors, so a new event changes a user without training. An item, tag, user or category
+never seen before always gets a vector.
 
 Source: the three towers of RecGPT, arXiv 2507.22879; there a user has an id embedding and a plain mean per behaviour.
 Here ids of users are off by default (`features.user_id`): on 198,502 reviews they took the validation NDCG@10 from .060
@@ -15,85 +20,159 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from towers.config import TowersConfig
-from towers.encoders.history import RecencyPool, Window
-from towers.features import ItemFeatures, TextFeatures
+from towers.blocks.bodies import body
+from towers.blocks.heads import head
+from towers.blocks.interactions import interaction
+from towers.config import NetworkSettings, TowersConfig
+from towers.data import Prepared
+from towers.encoders.history import Window, history_encoder
+from towers.encoders.numeric import NumericEncoder, numeric_encoder
+from towers.encoders.table import UnifiedTable
+from towers.encoders.text import TextEncoder
+from towers.features import (
+    ItemFeatures,
+    TextFeatures,
+    UserFeatures,
+    item_fields,
+    item_numbers,
+    user_fields,
+    user_numbers,
+)
+from towers.repeats import RepeatTerm
 
-INIT_STD = 0.02  # rows that training never touches stay this small, so an unknown id hardly moves a vector
 
+class Tower(nn.Module):
+    """Field vectors (N, F, D) to unit vectors (N, T, D), one for each of T tasks.
 
-class Body(nn.Module):
-    """x -> W x + W2 drop(gelu(W1 x)): (..., n_in) -> (..., n_out)."""
+    Without several tasks or experts there is nothing for a head to share, and the body's output is the vector.
+    """
 
-    def __init__(self, n_in: int, n_hidden: int, n_out: int, dropout: float) -> None:
+    def __init__(self, fields: int, network: NetworkSettings, kind: str = "none", tasks: int = 1) -> None:
         super().__init__()
-        self.straight = nn.Linear(n_in, n_out, bias=False)
-        self.up = nn.Linear(n_in, n_hidden)
-        self.down = nn.Linear(n_hidden, n_out)
-        self.dropout = nn.Dropout(dropout)
+        dim, hidden = network.dim, network.hidden
+        self.fields = fields
+        self.interaction = interaction(kind, fields, dim, layers=network.interaction_layers)
+        headed = tasks > 1 or network.head != "shared"
+        n_out = hidden if headed else dim
+        self.body = body(network.body, self.interaction.width, hidden, n_out, network.depth, network.dropout)
+        self.head = head(network.head, hidden, hidden, dim, tasks, network.experts, network.dropout) if headed else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.straight(x) + self.down(self.dropout(F.gelu(self.up(x))))
-        return out
-
-
-class TextEncoder(nn.Module):
-    """Mean of the word pieces' rows, and a projection of the sentence encoder's vector beside it."""
-
-    def __init__(self, config: TowersConfig) -> None:
-        super().__init__()
-        self.pieces = nn.EmbeddingBag(
-            config.features.text_rows, config.network.dim, mode="mean", include_last_offset=True
-        )
-        nn.init.normal_(self.pieces.weight, std=INIT_STD * 4)
-        self.project = nn.Linear(config.inputs.vector_dim, config.network.dim) if config.inputs.vector_dim else None
-        self.width = config.network.dim * (2 if config.inputs.vector_dim else 1)
-
-    def forward(self, text: TextFeatures) -> Tensor:
-        words: Tensor = self.pieces(text.bags.rows, text.bags.offsets)  # (N, D)
-        if self.project is None or text.vectors is None:
-            return words
-        return torch.cat([words, self.project(text.vectors)], dim=-1)  # (N, 2 D)
+    def forward(self, fields: Tensor) -> Tensor:
+        x = self.body(self.interaction(fields))  # (N, n_out)
+        out = x[:, None] if self.head is None else self.head(x)  # (N, T, D)
+        return F.normalize(out.float(), dim=-1)
 
 
 class ThreeTowers(nn.Module):
-    """The network. All outputs are unit vectors (..., dim), so a dot product is a cosine."""
+    """The network. All outputs are unit vectors, so a dot product is a cosine."""
 
     def __init__(self, config: TowersConfig) -> None:
         super().__init__()
         self.config = config
-        dim, hidden, dropout = config.network.dim, config.network.hidden, config.network.dropout
-        self.text = TextEncoder(config)
-        self.item_id = nn.Embedding(config.features.table_rows, dim)
-        self.category = nn.Embedding(config.features.table_rows, dim)
-        self.user_id = nn.Embedding(config.features.table_rows, dim) if config.features.user_id else None
-        for table in (self.item_id, self.category, self.user_id):
-            if table is not None:
-                nn.init.normal_(table.weight, std=INIT_STD)
-        self.pool = RecencyPool(len(config.inputs.behaviours), config.features.history)
-        self.item = Body(2 * dim + self.text.width, hidden, dim, dropout)
-        self.user = Body(dim * (self.pool.width + (self.user_id is not None)), hidden, dim, dropout)
-        self.tag = Body(self.text.width, hidden, dim, dropout)
+        read, network, inputs = config.features, config.network, config.inputs
+        of_items, of_users = item_fields(config), user_fields(config)
+        self.of_items = slice(0, len(of_items))
+        self.of_users = slice(len(of_items), len(of_items) + len(of_users))
+        sparse = config.training.tables != "adamw"
+        names = (*of_items, *of_users)
+        self.table = (
+            UnifiedTable(read.table_rows, network.dim, names, hashes=read.hashes, sparse=sparse, rare=read.rare)
+            if names
+            else None
+        )
+        self.item_numbers = _numeric(config, item_numbers(config))
+        self.user_numbers = _numeric(config, user_numbers(config))
+        self.text = TextEncoder(read.text_rows, network.dim, read.text_pooling, inputs.vector_dim, sparse)
+        n_behaviours = len(inputs.behaviours)
+        pools = [
+            history_encoder(kind, n_behaviours, read.history, network.dim, dropout=network.dropout)
+            for kind in read.pools
+        ]
+        self.pools = nn.ModuleList(pools)
+        self.repeats = RepeatTerm(n_behaviours, network.dim) if network.repeats else None
+
+        n_item = len(of_items) + _columns(self.item_numbers) + self.text.fields
+        n_user = len(of_users) + _columns(self.user_numbers) + sum(pool.width for pool in pools)
+        self.item = Tower(n_item, network, network.interaction)
+        self.user = Tower(n_user, network, network.interaction, tasks=max(1, len(network.tasks)))
+        self.tag = Tower(self.text.fields, network)
 
     def items(self, features: ItemFeatures) -> Tensor:
-        """(N, dim)."""
-        ids = self._hide(self.item_id(features.ids))  # (N, D)
-        parts = [ids, self.category(features.categories), self.text(features.text)]
-        return F.normalize(self.item(torch.cat(parts, dim=-1)), dim=-1)
+        """(N, D)."""
+        out: Tensor = self.item(self.item_fields(features))
+        return out[:, 0]
 
-    def users(self, rows: Tensor, window: Window, item_vectors: Tensor) -> Tensor:
-        """(B, dim) from user rows (B,), windows (B, H) and the vectors (N, dim) that the windows' items point to."""
-        x = self.pool(window, item_vectors).flatten(1)  # (B, K P D)
-        if self.user_id is not None:
-            x = torch.cat([self._hide(self.user_id(rows)), x], dim=-1)  # (B, D + K P D)
-        return F.normalize(self.user(x), dim=-1)
+    def item_fields(self, features: ItemFeatures) -> Tensor:
+        """(N, F, D), what the item tower reads."""
+        parts = [self._ids(features.keys, self.of_items, self.config.features.item_id)]
+        if self.item_numbers is not None:
+            parts.append(self.item_numbers(features.numbers))
+        return torch.cat([*parts, self._texts(features.text)], dim=1)
+
+    def users(self, people: UserFeatures, window: Window, item_vectors: Tensor) -> Tensor:
+        """(B, T, D) of B users with windows (B, H); item_vectors (N, D): what the windows' items point to."""
+        parts = [self._ids(people.keys, self.of_users, self.config.features.user_id)]
+        if self.user_numbers is not None:
+            parts.append(self.user_numbers(people.numbers))
+        parts += [pool(window, item_vectors) for pool in self.pools]
+        out: Tensor = self.user(torch.cat(parts, dim=1))
+        return out
 
     def tags(self, text: TextFeatures) -> Tensor:
-        """(T, dim)."""
-        return F.normalize(self.tag(self.text(text)), dim=-1)
+        """(N, D)."""
+        out: Tensor = self.tag(self._texts(text))
+        return out[:, 0]
 
-    def _hide(self, ids: Tensor) -> Tensor:
-        """Training: zero a share of the id vectors (N, D), whole rows, so that the other inputs must carry them."""
-        if not self.training or not self.config.network.id_dropout:
-            return ids
-        return ids * (torch.rand(len(ids), 1, device=ids.device) >= self.config.network.id_dropout)
+    def tables(self) -> list[nn.Parameter]:
+        """The large tables, of which a batch reads a few rows: ids, and word pieces."""
+        return [*self.id_tables(), self.text.weight]
+
+    def id_tables(self) -> list[nn.Parameter]:
+        return [] if self.table is None else [self.table.weight]
+
+    def observe(self, ready: Prepared, *, measure: bool) -> None:
+        """What training has to know before it starts: how often ids occur and, with `measure`, the range of numbers."""
+        items, users = ready.events.items[ready.train], ready.users[ready.train]
+        if self.table is not None:
+            for keys, rows, part in (
+                (ready.features.keys, items, self.of_items),
+                (ready.people.keys, users, self.of_users),
+            ):
+                if keys.shape[1]:
+                    self.table.observe(keys[rows], part=part)
+        if measure and self.item_numbers is not None:
+            self.item_numbers.fit(ready.features.numbers[torch.unique(items)])
+        if measure and self.user_numbers is not None:
+            self.user_numbers.fit(ready.people.numbers[torch.unique(users)])
+
+    def item_ids(self, keys: Tensor) -> Tensor:
+        """(N, D) of the ids alone, from items' keys (N, F): what pre-training learns."""
+        assert self.table is not None
+        vectors: Tensor = self.table(keys[:, :1], part=slice(0, 1))
+        return vectors[:, 0]
+
+    def _texts(self, text: TextFeatures) -> Tensor:
+        out: Tensor = self.text(text.bags, text.vectors)  # (N, 1 or 2, D)
+        return out
+
+    def _ids(self, keys: Tensor, part: slice, id_first: bool) -> Tensor:
+        """(N, F, D). In training a share of the ids, whole rows, is zeroed, so that other fields must carry them."""
+        if self.table is None or not keys.shape[1]:
+            return torch.zeros(len(keys), 0, self.config.network.dim, device=keys.device)
+        vectors: Tensor = self.table(keys, part=part)
+        share = self.config.network.id_dropout
+        if not self.training or not share or not id_first:
+            return vectors
+        kept = torch.ones(keys.shape, device=keys.device)
+        kept[:, 0] = (torch.rand(len(keys), device=keys.device) >= share).float()
+        return vectors * kept[..., None]
+
+
+def _numeric(config: TowersConfig, names: tuple[str, ...]) -> NumericEncoder | None:
+    if not names:
+        return None
+    return numeric_encoder(config.features.numeric, len(names), config.network.dim)
+
+
+def _columns(encoder: NumericEncoder | None) -> int:
+    return 0 if encoder is None else encoder.columns

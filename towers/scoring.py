@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from towers.encoders.history import Events
-from towers.features import ItemFeatures, TextFeatures
+from towers.features import ItemFeatures, TextFeatures, UserFeatures
 from towers.model import ThreeTowers
 
 BATCH = 4096
@@ -28,14 +28,16 @@ def encode_items(model: ThreeTowers, features: ItemFeatures) -> Tensor:
 
 
 @torch.no_grad()
-def encode_users(
-    model: ThreeTowers, user_rows: Tensor, histories: Events, item_vectors: Tensor, now: int
-) -> Tensor:
-    """(B, dim) unit vectors of B users at `now` (seconds): rows (B,), events, and the catalogue's vectors (N, dim)."""
+def encode_users(model: ThreeTowers, people: UserFeatures, histories: Events, item_vectors: Tensor, now: int) -> Tensor:
+    """(B, dim) unit vectors of B users at `now` (seconds), of the first task.
+
+    Theirs are the features, the events in the same order, and the catalogue's vectors (N, dim).
+    """
     model.eval()
     length = model.config.features.history
     parts = [
-        model.users(user_rows[b], histories.latest(b, length, now), item_vectors) for b in _batches(len(user_rows))
+        model.users(people.select(b), histories.latest(b, length, now), item_vectors)[:, 0]
+        for b in _batches(len(people))
     ]
     return torch.cat(parts) if parts else torch.zeros(0, model.config.network.dim)
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from towers.encoders.text import words
+from towers.features import SEPARATOR
 
-SEPARATOR = " > "
 LEAST_ITEMS = 3  # that share a run of words; fewer is a product's name
 MOST_SHARE = 0.05  # of the catalogue; more says nothing
 _STOP = frozenset(words("a an and by de for from in of on or the to with your you oz ml fl pack count inch new"))

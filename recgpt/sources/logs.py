@@ -45,13 +45,14 @@ _INTERACTION_SCHEMA: Final = pa.schema([EVENT_SCHEMA.field(name) for name in ("u
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items, as parallel sequences in the order of item_id; absent text is "", an absent price NaN."""
+    """The items, as parallel sequences in the order of item_id; absent text is "", an absent number NaN."""
 
     ids: Sequence[str]
     titles: Sequence[str]
     categories: Sequence[str]  # paths, "A > B > C"
     brands: Sequence[str]
     prices: npt.NDArray[np.float32]  # (I,)
+    stocks: npt.NDArray[np.float32] | None = None  # (I,) how many there are; None: of no item known
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,6 +122,11 @@ class Logs:
         with pq.ParquetFile(self._users) as file:
             batches = file.iter_batches(USER_GROUP, columns=["user_id"])
             yield from islice((user_id for batch in batches for user_id in batch.column(0).to_pylist()), limit)
+
+    def people(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """User ids in sorted order, each with the base features that are known."""
+        for user_id, features, _, _ in self._all_users():
+            yield user_id, features
 
     def histories(
         self, until: datetime, users: Sequence[str] | None = None, limit: int | None = None
@@ -242,8 +248,8 @@ def utc64(moment: datetime) -> np.datetime64:
 def _catalogue(path: Path) -> Catalogue:
     table = pq.read_table(path)
     said = {name: ["" if cell is None else cell for cell in table[name].to_pylist()] for name in _SAID}
-    prices = table["price"].to_numpy(zero_copy_only=False).astype(np.float32)
-    return Catalogue(said["item_id"], said["title"], said["category"], said["brand"], prices)
+    prices, stocks = (table[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in ("price", "stock"))
+    return Catalogue(said["item_id"], said["title"], said["category"], said["brand"], prices, stocks)
 
 
 _SAID = ("item_id", "title", "category", "brand")

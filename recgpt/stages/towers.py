@@ -5,7 +5,8 @@ item's category, and word runs that several titles share. It trains when there i
 older than `towers.retrain_days`, or when it is told to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from recgpt.words import Stage
 from towers.checkpoint import load, save
 from towers.config import Inputs, TowersConfig, TowersError
 from towers.data import TrainingData
-from towers.features import item_features, text_features
+from towers.features import Items, Users, item_features, text_features
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags
 from towers.tag_texts import tag_texts
@@ -114,9 +115,7 @@ def tag_finder(night: Night, k: int) -> Callable[[str, Array], Array]:
         CheckpointError: as `load_newest`.
     """
     _, model = load_newest(night)
-    catalogue = night.logs.catalogue
-    features = item_features(catalogue.ids, catalogue.titles, catalogue.categories, model.config, night.vectors)
-    items = encode_items(model, features)  # (N, dim)
+    items = encode_items(model, item_features(items_of(night, model.config), model.config))  # (N, dim)
 
     def find(tag: str, vector: Array) -> Array:
         tags = encode_tags(model, text_features([tag], model.config, vector[None]))
@@ -132,29 +131,55 @@ def learnt_behaviours(config: Config) -> tuple[str, ...]:
 
 
 def towers_config(night: Night) -> TowersConfig:
-    return night.config.towers.config(Inputs(learnt_behaviours(night.config), vector_dim=night.encoder.dim))
+    """The settings, with what this project's data hold of what they read."""
+    read = night.config.towers.features
+    return night.config.towers.config(
+        Inputs(
+            behaviours=learnt_behaviours(night.config),
+            vector_dim=night.encoder.dim,
+            user_fields=night.config.data.base_features if read.base else (),
+            item_numbers=("price",) if read.numbers else (),
+        )
+    )
+
+
+def items_of(night: Night, config: TowersConfig) -> Items:
+    """The catalogue as the towers read it."""
+    catalogue = night.logs.catalogue
+    prices = catalogue.prices[:, None] if config.inputs.item_numbers else None
+    items = Items(catalogue.ids, catalogue.titles, catalogue.categories, catalogue.brands, prices, night.vectors)
+    if not config.features.popularity:
+        return items
+    counts = np.zeros(len(items), dtype=np.int64)
+    for found, _, _, _ in _learnt_events(night):
+        counts += np.bincount(found, minlength=len(items))
+    return replace(items, counts=counts)
+
+
+def users_of(people: Sequence[tuple[str, Mapping[str, str]]], config: TowersConfig) -> Users:
+    """Users as the towers read them, from their ids and the base features that are known."""
+    ids, known = zip(*people, strict=True) if people else ((), ())
+    return Users(ids, {name: [one.get(name, "") for one in known] for name in config.inputs.user_fields})
 
 
 def training_data(night: Night, config: TowersConfig) -> TrainingData:
     """The logs up to the night as arrays, in time order for each user."""
-    codes = behaviour_codes(night)
-    parts: list[tuple[Array, ...]] = []
-    for batch in night.logs.interactions(night.until):
-        behaviours = codes[batch["behaviour"].to_numpy()]
-        mine = behaviours >= 0
-        columns = (batch[name].to_numpy(zero_copy_only=False)[mine] for name in ("user", "item", "time"))
-        parts.append((*columns, behaviours[mine]))
+    parts = list(_learnt_events(night))
     if not parts:
         raise DataError("the logs have no event on an item before this night")
-    users, items, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
+    items, users, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
     weights = np.array([night.config.behaviours[name].weight for name in config.inputs.behaviours])
     catalogue = night.logs.catalogue
     tags = tag_texts(catalogue.titles, catalogue.categories, catalogue.brands)
+    people = users_of(list(night.logs.people()), config)
     return TrainingData(
         item_ids=catalogue.ids,
         titles=catalogue.titles,
         categories=catalogue.categories,
-        user_ids=list(night.logs.user_ids()),
+        brands=catalogue.brands,
+        item_numbers=catalogue.prices[:, None] if config.inputs.item_numbers else None,
+        user_ids=people.ids,
+        user_fields=people.fields,
         users=users,
         items=items,
         behaviours=behaviours,
@@ -166,6 +191,16 @@ def training_data(night: Night, config: TowersConfig) -> TrainingData:
         item_vectors=night.vectors,
         tag_vectors=night.encoder.encode(tags.texts),
     )
+
+
+def _learnt_events(night: Night) -> Iterator[tuple[Array, Array, Array, Array]]:
+    """Items, users, times and the towers' behaviours of the events up to the night, a batch at a time."""
+    codes = behaviour_codes(night)
+    for batch in night.logs.interactions(night.until):
+        behaviours = codes[batch["behaviour"].to_numpy()]
+        mine = behaviours >= 0
+        items, users, times = (batch[name].to_numpy(zero_copy_only=False)[mine] for name in ("item", "user", "time"))
+        yield items, users, times, behaviours[mine]
 
 
 def behaviour_codes(night: Night) -> Array:

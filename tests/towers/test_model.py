@@ -1,8 +1,21 @@
+import typing
+from dataclasses import replace
+
+import numpy as np
+import pytest
 import torch
 
+from towers import config as settings
+from towers.data import TrainingData, prepare
 from towers.encoders.history import Window
-from towers.features import item_features, text_features, user_rows
-from towers.model import Body, ThreeTowers
+from towers.features import Items, Users, item_features, text_features, user_features
+from towers.model import ThreeTowers, Tower
+
+RICH = {
+    "inputs": {"user_fields": ("city",), "item_numbers": ("price",), "user_numbers": ("age",), "vector_dim": 3},
+    "features": {"category_levels": 2, "brand": True, "base": True, "numbers": True, "popularity": True},
+}
+NAMES = (["a", "b", "c"], ["red polish", "", "blue cream"], ["x > y", "", "x > z"])
 
 
 def window(items, behaviours):
@@ -10,18 +23,29 @@ def window(items, behaviours):
     return Window(items, torch.tensor(behaviours), torch.zeros(items.shape))
 
 
+def rich_items(config):
+    vectors = np.eye(3, dtype=np.float32)
+    return item_features(
+        Items(*NAMES, ["p", "", "q"], np.array([[1.0], [np.nan], [9.0]]), vectors, np.array([0, 1, 5])), config
+    )
+
+
+def people(config, ids=("u", "v")):
+    n = len(ids)
+    return user_features(Users(list(ids), {"city": ["Rome"] * n}, np.full((n, 1), 30.0)), config)
+
+
 def make(config):
     torch.manual_seed(0)
     model = ThreeTowers(config).eval()
-    items = item_features(["a", "b", "c"], ["red polish", "", "blue cream"], ["x", "", "y"], config)
-    return model, items
+    return model, item_features(Items(*NAMES), config)
 
 
 def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
     model, items = make(small)
     vectors = model.items(items)
     nobody = window([[-1] * 4] * 2, [[0] * 4] * 2)
-    users = model.users(torch.tensor([0, 1]), nobody, vectors)
+    users = model.users(people(small), nobody, vectors)[:, 0]
     tags = model.tags(text_features(["waterproof trail shoes", ""], small))
     for out, n in ((vectors, 3), (users, 2), (tags, 2)):
         assert out.shape == (n, small.network.dim)
@@ -30,58 +54,130 @@ def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
 
 def test_empty_places_change_nothing(small):
     model, items = make(small)
-    vectors = model.items(items)
+    vectors, user = model.items(items), people(small, "u")
     short = window([[2, 0]], [[1, 0]])
     padded = window([[2, 0, -1, -1, -1]], [[1, 0, 1, 0, 1]])
-    user = torch.tensor([5])
     assert torch.allclose(model.users(user, short, vectors), model.users(user, padded, vectors), atol=1e-6)
 
 
 def test_a_new_event_and_its_behaviour_change_the_user(small):
     model, items = make(small)
-    vectors, user = model.items(items), torch.tensor([5])
+    vectors, user = model.items(items), people(small, "u")
     outs = [model.users(user, window([[a, b]], [[x, 0]]), vectors) for a, b, x in ((2, 0, 0), (2, 0, 1), (0, 2, 0))]
     for n in (1, 2):
         assert not torch.allclose(outs[0], outs[n], atol=1e-4)
 
 
-def test_gradients_reach_every_parameter(small):
-    model, items = make(small)
+@pytest.mark.parametrize("rich", [False, True])
+def test_gradients_reach_every_parameter(small, rich):
+    config = small.but(**RICH, network={"tasks": ("view", "purchase")}) if rich else small
+    model, items = make(config) if not rich else (make_rich(config))
     model.train()
     vectors = model.items(items)
-    read = window([[0, 2, 1]], [[0, 1, 0]])
-    out = model.users(torch.tensor([3]), read, vectors)
-    tags = model.tags(text_features(["red cream"], small))
+    out = model.users(people(config, "u"), window([[0, 2, 1]], [[0, 1, 0]]), vectors)  # (1, T, D)
+    vector = np.ones((1, 3), dtype=np.float32) if rich else None
+    tags = model.tags(text_features(["red cream"], config, vector))
     (out @ vectors.T).square().sum().add((tags @ vectors.T).square().sum()).backward()
+    # A number that is there says nothing of how a missing one is read, and of the users' none is missing here.
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not silent
+    assert silent == (["user_numbers.missing"] if rich else [])
 
 
-def test_hidden_ids_are_hidden_in_training_only(small):
+def make_rich(config):
+    torch.manual_seed(0)
+    return ThreeTowers(config), rich_items(config)
+
+
+def test_fields_stand_in_the_order_of_ids_numbers_and_text(small):
+    config = small.but(**RICH)
+    model, items = make_rich(config)
+    model.eval()
+    seen = {}
+    for name in ("item", "user", "tag"):
+        getattr(model, name).register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0]}))
+    vectors = model.items(items)
+    read = window([[0, 2, 1], [1, -1, -1]], [[0, 1, 0], [1, 0, 0]])
+    model.users(people(config), read, vectors)
+    model.tags(items.text)
+    by_id = model.table(torch.cat([items.keys[:2], people(config).keys], dim=1))  # (2, F, D) of both sides
+    assert torch.equal(seen["item"][:2, :4], by_id[:, :4])
+    assert torch.equal(seen["item"][:, 4:6], model.item_numbers(items.numbers))
+    assert torch.equal(seen["item"][:, 6:], seen["tag"])
+    assert torch.equal(seen["user"][:, :2], by_id[:, 4:])
+    assert torch.equal(seen["user"][:, 2:3], model.user_numbers(people(config).numbers))
+    assert torch.equal(seen["user"][:, 3:], model.pools[0](read, vectors))
+
+
+def test_hidden_ids_are_hidden_in_training_only_and_nothing_else_is(small):
     model, _ = make(small)
-    ids = torch.ones(4000, 3)
-    assert torch.equal(model._hide(ids), ids)
+    keys = torch.arange(4000)[:, None].repeat(1, 2)
+    plain = model.table(keys, part=model.of_items)
+    assert torch.equal(model._ids(keys, model.of_items, True), plain)
     model.train()
-    hidden = model._hide(ids)
-    share = 1 - hidden.mean().item()
-    assert abs(share - small.network.id_dropout) < 0.03
-    assert set(hidden.sum(1).tolist()) == {0.0, 3.0}  # whole rows
+    found = model._ids(keys, model.of_items, True)
+    hidden = (found[:, 0] == 0).all(-1)
+    assert abs(hidden.float().mean().item() - small.network.id_dropout) < 0.03
+    assert torch.equal(found[~hidden], plain[~hidden])
+    assert torch.equal(found[:, 1], plain[:, 1])
+    assert torch.equal(model._ids(keys, model.of_items, False), plain)
 
 
-def test_body_is_its_formula():
-    torch.manual_seed(1)
-    body = Body(3, 5, 2, dropout=0.5).eval()
-    x = torch.randn(4, 3)
-    h = x @ body.up.weight.T + body.up.bias
-    gelu = 0.5 * h * (1 + torch.erf(h / 2**0.5))
-    expected = x @ body.straight.weight.T + gelu @ body.down.weight.T + body.down.bias
-    assert torch.allclose(body(x), expected, atol=1e-6)
+def test_a_tower_is_interaction_body_head_and_length_one(small):
+    torch.manual_seed(0)
+    fields = torch.randn(5, 3, small.network.dim)
+    one = Tower(3, small.network, "cross").eval()
+    x = one.body(one.interaction(fields))
+    assert torch.allclose(one(fields)[:, 0], x / x.norm(dim=1, keepdim=True), atol=1e-6)
+    several = Tower(3, replace(small.network, head="mmoe"), tasks=2).eval()
+    y = several.head(several.body(several.interaction(fields)))
+    assert torch.allclose(several(fields), y / y.norm(dim=2, keepdim=True), atol=1e-6)
+
+
+KINDS = [
+    (part, name, choice)
+    for part, kind in (("features", settings.FeatureSettings), ("network", settings.NetworkSettings))
+    for name, hint in typing.get_type_hints(kind).items()
+    for choice in typing.get_args(typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint)
+    if typing.get_origin(typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint) is typing.Literal
+]
+
+
+@pytest.mark.parametrize(("part", "name", "choice"), KINDS)
+def test_every_choice_of_a_block_makes_towers_that_can_learn(small, part, name, choice):
+    value = (choice,) if name == "pools" else choice
+    config = small.but(**RICH, network={"tasks": ("view", "purchase")}).but(**{part: {name: value}})
+    model, items = make_rich(config)
+    vectors = model.items(items)
+    out = model.users(people(config), window([[0, 2], [1, -1]], [[0, 1], [1, 0]]), vectors)
+    assert out.shape == (2, 2, small.network.dim)
+    (out @ vectors.T).square().sum().backward()
+    assert model.table.weight.grad is not None
 
 
 def test_user_ids_are_read_only_where_switched_on(small):
-    without, items = make(small.but(features={"user_id": False}))
-    with_ids, _ = make(small)
     read = window([[0, 2], [0, 2]], [[0, 0], [0, 0]])
-    for model, same in ((without, True), (with_ids, False)):
-        users = model.users(user_rows(["u", "v"], model.config), read, model.items(items))
+    for config, same in ((small.but(features={"user_id": False}), True), (small, False)):
+        model, items = make(config)
+        users = model.users(people(config), read, model.items(items))
         assert torch.allclose(users[0], users[1], atol=1e-5) is same
+
+
+def test_before_training_ids_are_counted_and_numbers_measured(small):
+    config = small.but(
+        inputs={"item_numbers": ("price",), "user_numbers": ("age",)}, features={"numbers": True, "rare": 2.0}
+    )
+    data = TrainingData(
+        *NAMES, ["u", "v"], np.array([0, 0, 0, 1]), np.array([0, 2, 0, 1]), np.zeros(4, int), np.arange(4),
+        held_out=np.array([False, False, False, True]),
+        item_numbers=np.array([[1.0], [1000.0], [9.0]]), user_numbers=np.array([[30.0], [70.0]]),
+    )  # fmt: skip
+    ready = prepare(data, config)
+    model = ThreeTowers(config)
+    model.observe(ready, measure=True)
+    counts = model.table.counts(ready.features.keys, part=model.of_items)
+    assert counts[:, 0].tolist() == [2, 0, 1]
+    assert model.table.counts(ready.people.keys, part=model.of_users)[:, 0].tolist() == [3, 0]
+    assert (model.item_numbers.edges[0, 0], model.item_numbers.edges[0, -1]) == (1, 9)  # of what was learnt from
+    assert model.user_numbers.edges.unique().tolist() == [30]
+    model.observe(ready, measure=False)
+    assert model.table.counts(ready.features.keys, part=model.of_items)[0, 0] == 4

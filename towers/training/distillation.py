@@ -56,19 +56,15 @@ def towers_teacher(model: ThreeTowers, ready: Prepared, temperature: float) -> T
     """Larger towers, trained on the same data before, as a teacher: logits <u, v> / temperature.
 
     Its catalogue is encoded once. `ready` is the data prepared with the teacher's own config, events in the same order;
-    a teacher of several tasks answers with that of the event.
+    a teacher of several tasks answers with the first, which is the one that is served.
     """
     vectors = encode_items(model, ready.features)  # (N, D)
-    tasks = {name: task for task, name in enumerate(model.config.network.tasks)}
-    task_of = ready.users.new_tensor([tasks.get(name, 0) for name in model.config.inputs.behaviours])  # (K,)
 
     @torch.no_grad()
     def logits(places: Tensor, items: Tensor) -> Tensor:
         users = ready.users[places]
         window = ready.events.before(places, users, model.config.features.history)
-        people = model.users(ready.people.select(users), window, vectors)  # (B, T, D)
-        mine = task_of[ready.events.behaviours[places]]  # (B,)
-        asked = people[torch.arange(len(people), device=people.device), mine]  # (B, D)
+        asked = model.users(ready.people.select(users), window, vectors)[:, 0]  # (B, D)
         return asked @ vectors[items].T / temperature  # (B, S)
 
     return logits

@@ -1,0 +1,203 @@
+"""The loss of one batch: what is encoded, and the terms that are summed.
+
+    L = L_user-item + sum of weight * L_term        over tag, category, corruption, chain and distillation
+
+An event is asked for from what its user did before it; in a batch each item is encoded once, whatever it is used for.
+Encoding may run in bf16, losses are fp32. With several processes each encodes its part of the batch, and every one has
+the loss of the whole (training/distributed.py).
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+
+from towers.config import TowersConfig
+from towers.data import Prepared
+from towers.losses.category import category_contrast
+from towers.losses.chain import chain_loss
+from towers.losses.corruption import info_nce, masked_views
+from towers.losses.full_softmax import full_softmax
+from towers.losses.gbce import gbce
+from towers.losses.mixed import drawn_hits, mixed_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+from towers.losses.temperature import Temperature
+from towers.model import ThreeTowers
+from towers.repeats import Past, past
+from towers.training.distillation import AuxiliaryHead, Teacher, distillation
+from towers.training.distributed import World
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step reads, the same in every process."""
+
+    places: Tensor  # (B,) positions of events
+    pairs: Tensor  # (P,) of an item and a tag
+    negatives: Tensor  # (S,) item rows, drawn evenly
+
+    def split(self, who: World) -> tuple["Batch", "Batch"]:
+        """In the order in which the processes' parts are joined, and this process's part."""
+        columns = (self.places, self.pairs, self.negatives)
+        joined = (torch.cat([column[rank :: who.size] for rank in range(who.size)]) for column in columns)
+        return Batch(*joined), Batch(*(who.part(column) for column in columns))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Unit vectors of a batch."""
+
+    asked: Tensor  # (B, T, D) of users
+    wanted: Tensor  # (B, D) of the events' items
+    negatives: Tensor  # (S, D)
+    tags: Tensor  # (P, D)
+    described: Tensor  # (P, D) of the items that the tags describe
+
+
+class Objective(nn.Module):
+    """L, with what it learns itself. That is left behind after training."""
+
+    def __init__(self, config: TowersConfig, ready: Prepared, who: World, teacher: Teacher | None = None) -> None:
+        super().__init__()
+        self.config, self.loss, self.ready, self.who, self.teacher = config, config.loss, ready, who, teacher
+        self.log_q_items = log_frequency(ready.events.items[ready.train], len(ready.features))  # (N,)
+        self.log_q_tags = log_frequency(ready.tag_items, len(ready.features))  # (N,)
+        tasks = {name: task for task, name in enumerate(config.network.tasks)}
+        codes = [tasks.get(name, 0) for name in config.inputs.behaviours]
+        self.task_of = torch.tensor(codes, device=who.device)  # (K,)
+        self.past: Past | None = past(ready.events, len(codes)) if config.network.repeats else None
+        self.temperature = Temperature(self.loss.temperature, learnt=self.loss.learn_temperature)
+        self.auxiliary = AuxiliaryHead(config.network.dim) if teacher is not None else None
+        self.chain_bias = nn.Parameter(torch.zeros(len(tasks))) if self.loss.chain else None
+
+    @property
+    def with_tags(self) -> bool:
+        """Whether pairs of an item and a tag are learnt from."""
+        return len(self.ready.tag_rows) > 0 and max(self.loss.tag, self.loss.category) > 0
+
+    @property
+    def n_negatives(self) -> int:
+        """Items to draw for a batch."""
+        return self.loss.negatives if self.loss.user_item in ("mixed", "gbce") else 0
+
+    def forward(self, model: ThreeTowers, batch: Batch) -> Tensor:
+        """L of a batch, a scalar."""
+        half = self.config.training.precision == "bf16" and self.who.device.type == "cuda"
+        whole, mine = batch.split(self.who)
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            found, catalogue = self._encode(model, mine)
+            views = self._views(model, mine) if self.loss.corruption else None
+        found = Encoded(*(self.who.gather(getattr(found, part.name)) for part in fields(found)))
+
+        loss = self._user_item(model, whole, found, catalogue)
+        if len(whole.pairs) and self.loss.tag:
+            loss = loss + self.loss.tag * self._tag(whole, found)
+        if len(whole.pairs) and self.loss.category:
+            loss = loss + self.loss.category * self._category(whole, found)
+        if views is not None:
+            loss = loss + self.loss.corruption * info_nce(*views, self.temperature())
+        if self.chain_bias is not None:
+            loss = loss + self.loss.chain * self._chain(whole, found, self.chain_bias)
+        if self.auxiliary is not None and self.teacher is not None:
+            loss = loss + self.loss.distillation * self._distillation(whole, found, self.auxiliary, self.teacher)
+        return loss
+
+    def _encode(self, model: ThreeTowers, batch: Batch) -> tuple[Encoded, Tensor]:
+        """The vectors of a batch, and those that its items are rows of: of the catalogue, if the loss asks for all."""
+        ready, full = self.ready, self.loss.user_item == "full"
+        users, targets = ready.users[batch.places], ready.events.items[batch.places]
+        described, tags = ready.tag_items[batch.pairs], ready.tag_rows[batch.pairs]
+        window = ready.events.before(batch.places, users, self.config.features.history)
+        parts = [targets, batch.negatives, described, window.items.flatten().clamp(min=0)]
+        wanted = torch.cat(parts)
+        # (M,) catalogue rows, each once, and where among them each wanted one stands.
+        rows, local = (None, wanted) if full else torch.unique(wanted, return_inverse=True)
+        vectors = model.items(ready.features if rows is None else ready.features.select(rows))  # (M, D)
+        at_targets, at_negatives, at_described, at_window = local.split([len(part) for part in parts])
+        read = replace(window, items=torch.where(window.items >= 0, at_window.view_as(window.items), -1))
+        encoded = Encoded(
+            asked=model.users(ready.people.select(users), read, vectors),
+            wanted=vectors[at_targets],
+            negatives=vectors[at_negatives],
+            tags=model.tags(ready.tags.select(tags)) if ready.tags is not None and len(tags) else vectors[:0],
+            described=vectors[at_described],
+        )
+        return encoded, vectors
+
+    def _user_item(self, model: ThreeTowers, batch: Batch, found: Encoded, catalogue: Tensor) -> Tensor:
+        targets, weights, t = self._targets(batch), self.ready.weights[batch.places], self.temperature()
+        asked, n_items = (
+            found.asked[torch.arange(len(targets), device=targets.device), self._tasks(batch)],
+            len(self.log_q_items),
+        )
+        if self.loss.user_item == "full":
+            return full_softmax(asked, catalogue, targets, t, weights)
+        drawn = drawn_hits(targets, batch.negatives)  # (B, S)
+        if self.loss.user_item == "gbce":
+            return gbce(asked, found.wanted, found.negatives, drawn, n_items, self.loss.calibration, t, weights)
+        hits = torch.cat([self._hits(batch), drawn], dim=1)  # (B, B + S)
+        sampled = torch.cat([targets, batch.negatives])  # (B + S,)
+        bonus = None
+        if model.repeats is not None and self.past is not None:
+            own = self.past.own(batch.places, self.ready.users[batch.places])
+            vectors = torch.cat([found.wanted, found.negatives])  # (B + S, D)
+            bonus = model.repeats.over(own, len(targets), sampled, vectors)  # (B, B + S)
+        log_q = self.log_q_items[sampled]
+        if self.loss.user_item == "mixed":
+            return mixed_softmax(asked, found.wanted, found.negatives, log_q, hits, n_items, t, weights, bonus)
+        return sampled_softmax(asked, found.wanted, log_q, hits, t, weights, bonus)
+
+    def _tag(self, batch: Batch, found: Encoded) -> Tensor:
+        tags, items = self.ready.tag_rows[batch.pairs], self.ready.tag_items[batch.pairs]
+        hits = accidental_hits(tags, items)
+        return sampled_softmax(found.tags, found.described, self.log_q_tags[items], hits, self.temperature())
+
+    def _category(self, batch: Batch, found: Encoded) -> Tensor:
+        """A tag's category is that of the item it describes."""
+        items = self.ready.tag_items[batch.pairs]
+        kinds, hits = self.ready.kinds[items], items[:, None] == items
+        log_q, t = self.log_q_tags[items], self.temperature()
+        return category_contrast(found.tags, found.described, kinds, kinds, log_q, hits, t)
+
+    def _views(self, model: ThreeTowers, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of the events' items, each once: (M, D) twice. Each process contrasts its own."""
+        rows = torch.unique(self._targets(batch))
+        views = masked_views(model.item_fields(self.ready.features.select(rows)), self.loss.corruption_share)
+        first, second = (model.item(view)[:, 0] for view in views)
+        return first, second
+
+    def _chain(self, batch: Batch, found: Encoded, bias: Tensor) -> Tensor:
+        """Rows ask for their own item, and for that of the row after them, which none of the steps reached.
+
+        Steps are the tasks from the last to the first. s_k = <u_k, v> / t + b_k.
+        """
+        steps = found.asked.flip(1)  # (B, K, D)
+        reached = len(bias) - 1 - self._tasks(batch)  # (B,) the step that the event is
+        place = torch.arange(len(bias), device=bias.device)
+        labels = (place <= reached[:, None]).float()  # (B, K)
+        items = torch.stack([found.wanted, found.wanted.roll(-1, 0)], dim=1)  # (B, 2, D)
+        logits = (steps[:, None] * items[:, :, None]).sum(-1) / self.temperature() + bias  # (B, 2, K)
+        neighbour = torch.arange(len(labels), device=bias.device).roll(-1)  # (B,)
+        fair = ~self._hits(batch)[torch.arange(len(labels), device=bias.device), neighbour]  # (B,) it is a negative
+        weights = self.ready.weights[batch.places]
+        both = torch.stack([weights, weights * fair], dim=1)  # (B, 2)
+        return chain_loss(
+            logits.flatten(0, 1), torch.stack([labels, torch.zeros_like(labels)], dim=1).flatten(0, 1), both.flatten()
+        )
+
+    def _distillation(self, batch: Batch, found: Encoded, auxiliary: AuxiliaryHead, teacher: Teacher) -> Tensor:
+        targets = self._targets(batch)
+        student = auxiliary(found.asked[:, 0]) @ found.wanted.T / self.temperature()  # (B, B)
+        taught = teacher(batch.places, targets)  # (B, B)
+        return distillation(student, taught, self.log_q_items[targets], self._hits(batch))
+
+    def _targets(self, batch: Batch) -> Tensor:
+        return self.ready.events.items[batch.places]
+
+    def _tasks(self, batch: Batch) -> Tensor:
+        return self.task_of[self.ready.events.behaviours[batch.places]]
+
+    def _hits(self, batch: Batch) -> Tensor:
+        """(B, B); the same user asking for another task is another query."""
+        askers = self.ready.users[batch.places] * len(self.task_of) + self._tasks(batch)
+        return accidental_hits(askers, self._targets(batch))
