@@ -50,7 +50,7 @@ class Codebooks(nn.Module):
     @torch.no_grad()
     def assign(self, vectors: Tensor) -> Tensor:
         """(N, levels) int64 codes of vectors (N, V)."""
-        blocks = vectors.to(self.centres.dtype).split(max(1, BLOCK // self.centres.shape[1]))  # type: ignore[no-untyped-call]
+        blocks = torch.split(vectors.to(self.centres.dtype), max(1, BLOCK // self.centres.shape[1]))
         return torch.cat([torch.stack(list(self._walk(block)), dim=1) for block in blocks])
 
     def _walk(self, rest: Tensor) -> Iterator[Tensor]:

@@ -209,3 +209,15 @@ def test_impossible_settings_are_refused(wrong):
 def test_what_is_no_table_is_refused():
     with pytest.raises(TowersError, match="rows, width"):
         RowWiseAdam([torch.nn.Parameter(torch.zeros(3))])
+
+
+@pytest.mark.parametrize("optimiser", [RowWiseAdam, RowWiseAdagrad])
+def test_blocks_of_rows_do_not_change_the_step(optimiser, monkeypatch):
+    whole, parts = table(True), table(True)
+    for weight in (whole, parts):
+        steps = optimiser([weight], lr=0.1)
+        for batch in BATCHES:
+            look_up(weight, *batch)
+            steps.step()
+        monkeypatch.setattr("towers.training.optimisers.BLOCK", 1)
+    assert torch.equal(whole, parts)
