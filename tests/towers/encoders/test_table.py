@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from towers.config import TowersError
-from towers.encoders.table import INIT_STD, UnifiedTable, keys, mix
+from towers.encoders.table import UnifiedTable, keys, mix
 
 IDS = ["a", "b", "", "never seen", "\ud800"]
 
@@ -169,7 +169,7 @@ def test_gradients_touch_the_looked_up_rows_only(sparse):
 def test_rows_start_small_and_defaults_at_nothing():
     torch.manual_seed(0)
     table = UnifiedTable(20_000, 4, ["item"], rare=1.0)
-    assert table.weight.std().item() == pytest.approx(INIT_STD, rel=0.05)
+    assert table.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not table.default.any()
 
 

@@ -8,7 +8,6 @@ import torch
 
 from towers.config import TowersError
 from towers.encoders.text import (
-    INIT_STD,
     MAX_WORDS,
     TextEncoder,
     TokenBags,
@@ -166,4 +165,4 @@ def test_attention_learns_which_pieces_tell():
 
 def test_rows_start_at_their_deviation():
     torch.manual_seed(0)
-    assert TextEncoder(10_000, 8).weight.std().item() == pytest.approx(INIT_STD, rel=0.05)
+    assert TextEncoder(10_000, 8).weight.std().item() == pytest.approx(0.08, rel=0.05)
