@@ -35,6 +35,7 @@ def x():
 
 def test_mlp_by_hand(x):
     net, at = lively("mlp", depth=2)
+    assert at["down.weight"].shape == (2, 5)
     h = gelu(linear(at, "layers.0.linear", x.numpy()))
     h = gelu(linear(at, "layers.1.linear", norm(at, "layers.1.norm", h)))
     expected = linear(at, "straight", x.numpy()) + linear(at, "down", h)
@@ -43,6 +44,7 @@ def test_mlp_by_hand(x):
 
 def test_resnet_by_hand(x):
     net, at = lively("resnet", depth=2)
+    assert at["down.weight"].shape == (2, 5)
     h = linear(at, "first", x.numpy())
     for n in range(2):
         inner = gelu(linear(at, f"blocks.{n}.0.linear", norm(at, f"blocks.{n}.0.norm", h)))
@@ -53,6 +55,7 @@ def test_resnet_by_hand(x):
 
 def test_densenet_by_hand(x):
     net, at = lively("densenet", depth=2)
+    assert at["down.weight"].shape == (2, 3 + 5 + 5)
     h = np.concatenate([x.numpy(), gelu(linear(at, "layers.0.linear", x.numpy()))], axis=1)
     h = np.concatenate([h, gelu(linear(at, "layers.1.linear", norm(at, "layers.1.norm", h)))], axis=1)
     assert np.allclose(net(x).detach().numpy(), linear(at, "down", h))

@@ -21,6 +21,7 @@ def x():
 def test_shared_bottom_by_hand(x):
     net = head("shared", 3, 5, 2, tasks=3).double()
     at = weights(net)
+    assert at["bottom.weight"].shape == (5, 3)
     h = gelu(x.numpy() @ at["bottom.weight"].T + at["bottom.bias"])
     y = net(x).detach().numpy()
     assert y.shape == (4, 3, 2)

@@ -23,6 +23,8 @@ def test_probabilities_are_products():
             p *= sigma(s)
             assert reached[row, k].exp().item() == pytest.approx(p)
             assert missed[row, k].exp().item() == pytest.approx(1 - p)
+    for flat, deep in zip((reached, missed), chain(LOGITS[:, None].expand(2, 4, 3)), strict=True):
+        assert torch.equal(deep, flat[:, None].expand(2, 4, 3))
 
 
 def test_loss_by_hand():

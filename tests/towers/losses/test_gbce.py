@@ -6,9 +6,9 @@ import torch
 from towers.losses.gbce import gbce
 
 F64 = torch.float64
-QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=F64)
-ITEMS = torch.tensor([[0.8, 0.6], [0.6, 0.8]], dtype=F64)
-DRAWN = torch.tensor([[1.0, 0.0], [-0.6, 0.8], [0.0, -1.0]], dtype=F64)
+QUERIES = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=F64)
+ITEMS = torch.tensor([[0.8, 0.0, 0.6], [0.6, 0.8, 0.0]], dtype=F64)
+DRAWN = torch.tensor([[1.0, 0.0, 0.0], [-0.6, 0.8, 0.0], [0.0, -1.0, 0.0]], dtype=F64)
 NONE = torch.zeros(2, 3, dtype=torch.bool)
 
 

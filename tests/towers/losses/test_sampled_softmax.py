@@ -78,6 +78,16 @@ def test_further_columns_are_negatives_of_every_row():
     assert sampled_softmax(queries, items, torch.zeros(3), none, 1.0).item() == pytest.approx(each)
 
 
+def test_a_bonus_is_part_of_the_score():
+    queries = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    items, bonus = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]]), torch.tensor([[0.5, 0.0], [0.0, -0.3]])
+    # s = (<q, v> + r) / .5: row 0: 3, 1.2; row 1: 0, 1
+    first, second = -math.log(math.e**3 / (math.e**3 + math.e**1.2)), -math.log(math.e / (1 + math.e))
+    none = torch.zeros(2, 2, dtype=torch.bool)
+    got = sampled_softmax(queries, items, torch.zeros(2), none, 0.5, bonus=bonus)
+    assert got.item() == pytest.approx((first + second) / 2)
+
+
 def test_bf16_is_widened():
     narrow, none = torch.randn(4, 3, dtype=torch.bfloat16), torch.zeros(4, 4, dtype=torch.bool)
     got = sampled_softmax(narrow, narrow, torch.zeros(4), none, 0.1)
