@@ -118,7 +118,7 @@ def measure(data: TrainingData, config: TowersConfig, seeds: list[int], order: s
 
 
 def peers(quick: bool, order: str) -> list[Peer]:
-    penalties = (300.0,) if quick else (150.0, 300.0, 600.0)
+    penalties = (75.0,) if quick else (40.0, 75.0, 150.0)
     rivals = [neighbours(HALF_LIVES, (30.0,) if quick else (10.0, 30.0, 100.0)), ease(penalties, HALF_LIVES)]
     if quick or order != "log":
         return [POPULARITY, *rivals]

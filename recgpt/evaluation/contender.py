@@ -81,8 +81,11 @@ def part(data: TrainingData, kept: Array) -> TrainingData:
 
 
 @torch.no_grad()
-def of_users(model: ThreeTowers, known: TrainingData, moments: Array | int) -> Contender:
-    """User-item: `known` holds the events that stand when the questions are asked, at `moments` (U,) in seconds."""
+def of_users(model: ThreeTowers, known: TrainingData, moments: Array | int, task: int = 0) -> Contender:
+    """User-item: `known` holds the events that stand when the questions are asked, at `moments` (U,) in seconds.
+
+    task: whose user vectors, by its place in network.tasks.
+    """
     began = time.perf_counter()
     ready = _ready(model, known)
     events, items = ready.events, encode_items(model, ready.features)
@@ -91,7 +94,7 @@ def of_users(model: ThreeTowers, known: TrainingData, moments: Array | int) -> C
     for start in range(0, len(known.user_ids), BLOCK):
         who = torch.arange(start, min(start + BLOCK, len(known.user_ids)))
         window = events.before(events.offsets[who + 1], who, model.config.features.history, asked[who])
-        users.append(model.users(ready.people.select(who), window, items)[:, 0])
+        users.append(model.users(ready.people.select(who), window, items)[:, task])
     habit = None
     if model.repeats is not None:
         habit = Habit(past(events, len(model.config.inputs.behaviours)), model.repeats, asked)

@@ -1,0 +1,164 @@
+"""Purchases of the next two weeks on The Complete Journey: what is new to a household, and what it buys again.
+
+    python benchmarks/journey.py [--quick] [--data FOLDER] [--seeds 1 2 3]
+
+A split in time (recgpt.evaluation.next_weeks): weights read what is before the last four weeks, settings are chosen on
+the first two of them, and the last two are the test, with everything before it in the histories. New products are
+ranked among those the household never bought, repeats among those it did, and `all` in one list over 92,348 products.
+The towers have the term for repeats (network.repeats) and read base features; `multi` has the tasks purchase and
+coupon, `single` one user vector for all purchases. EASE knows the most bought products only, as many as `--most` says:
+its weights are a square matrix, of 34 GB for all of them.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import JOURNEY, DataSet, journey
+from figures import Figure, report
+
+from recgpt.evaluation import contender, metrics
+from recgpt.evaluation.contender import part
+from recgpt.evaluation.next_weeks import asked as questions_of
+from recgpt.evaluation.next_weeks import questions
+from recgpt.evaluation.peers import NEVER, POPULARITY, Peer, als, choose, ease, neighbours, own_counts, values
+from recgpt.evaluation.ranking import Questions, Show
+from towers.config import TowersConfig
+from towers.training.loop import Epoch, Trained, train
+
+WEEKS_2 = 14.0  # days
+HALF_LIVES = (30.0, 90.0, NEVER)  # days
+OWN_HALF_LIVES = (14.0, 30.0, 90.0, 365.0)
+SINGLE, MULTI = "towers single", "towers multi"
+NDCG = "ndcg@10"
+
+Values = dict[str, np.ndarray]  # by metric, one a user
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=JOURNEY, help="folder with users, items and events.parquet")
+    parser.add_argument("--quick", action="store_true", help="one seed and epoch, the last weeks, a small EASE")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--most", type=int, default=15_000, help="products that EASE knows: 4 bytes times its square")
+    arguments = parser.parse_args()
+    if not (arguments.data / "events.parquet").exists():
+        parser.error(f"no events.parquet in {arguments.data}: name the folder with --data")
+    shop, quick = journey(arguments.data), arguments.quick
+    data, seeds = shop.data, arguments.seeds[:1] if quick else arguments.seeds
+    most = 4_000 if quick else arguments.most
+    end = float(np.ceil(shop.days.max()))
+    weeks = questions(
+        data.users, data.items, shop.days, len(data.user_ids), len(data.item_ids),
+        validation_from=end - 2 * WEEKS_2, test_from=end - WEEKS_2,
+    )  # fmt: skip
+
+    found: dict[tuple[str, Show], Values] = {}
+    print(f"{'':<16}{'asked for':<10}{'recall@10':>10}{'ndcg@10':>9}{'mrr@10':>9}{'users':>7}  chosen")
+
+    def keep(name: str, show: Show, each: Values, chosen: str) -> None:
+        found[name, show] = each
+        means = "".join(f"{np.nanmean(one):>{width}.4f}" for one, width in zip(each.values(), (10, 9, 9), strict=True))
+        print(f"{name:<16}{show:<10}{means}{len(each[NDCG]):>7,}  {chosen}", flush=True)
+
+    for peer in peers(quick, most):
+        once = fitted_once(peer)
+        for show in Show:
+            fitted = choose(once, weeks.validation[show])
+            each = values(fitted.answer(weeks.test[show])[0], weeks.test[show])
+            keep(peer.name, show, each, f"strength {fitted.strength:g}, half-life {fitted.half_life:g} days")
+
+    coupon = coupons(shop, weeks.test[Show.ALL], end - WEEKS_2)
+    seconds = []
+    for name, tasks in ((SINGLE, ()), (MULTI, ("purchase", "coupon"))):
+        parts: dict[Show, list[Values]] = {show: [] for show in Show}
+        of_coupons: list[np.ndarray] = []
+        for seed in seeds:
+            trained = fit(shop, tasks, seed, end, quick)
+            seconds.append(trained.seconds)
+            known, now = part(data, shop.days < end - WEEKS_2), round((end - WEEKS_2) * 86_400)
+            model = contender.of_users(trained.model, known, now)
+            for show in Show:
+                parts[show].append(values(model.answer(weeks.test[show], 10)[0], weeks.test[show]))
+            last = contender.of_users(trained.model, known, now, task=len(tasks) - 1) if tasks else model
+            of_coupons.append(values(last.answer(coupon, 10)[0], coupon)[NDCG])
+        for show in Show:
+            keep(name, show, {key: np.mean([one[key] for one in parts[show]], axis=0) for key in parts[show][0]}, "")
+        print(f"{name:<16}{'coupons':<10}{'':>10}{np.nanmean(of_coupons):>9.4f}{'':>9}{len(coupon.users):>7,}")
+
+    figures = figures_of(found)
+    figures.append(Figure("training seconds, mean", float(np.mean(seconds))))
+    notes = {"quick": quick, "seeds": seeds, "ease_products": most, "threads": torch.get_num_threads()}
+    return 0 if report("journey", figures, **notes) else 1
+
+
+def peers(quick: bool, most: int) -> list[Peer]:
+    penalties = (500.0,) if quick else (200.0, 500.0)
+    return [
+        POPULARITY,
+        own_counts(OWN_HALF_LIVES),
+        als(64 if quick else 256, (10.0,) if quick else (10.0, 100.0), 1.0),
+        ease(penalties, HALF_LIVES, most),
+        *(() if quick else (neighbours(HALF_LIVES, (10.0, 30.0)),)),
+    ]
+
+
+def fitted_once(peer: Peer) -> Peer:
+    """The three questions read the same events, so a strength is fitted once for all of them."""
+    kept = {}
+
+    def fit(counts, strength):  # type: ignore[no-untyped-def]
+        if strength not in kept:
+            kept[strength] = peer.fit(counts, strength)
+        return kept[strength]
+
+    return replace(peer, fit=fit)
+
+
+def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: bool) -> Trained:
+    """Towers from what is before the last four weeks, the first two of which decide when to stop."""
+    config = TowersConfig(shop.inputs).but(
+        network={"repeats": True, "tasks": tasks}, training={"repeats": True, "seed": seed, "max_epochs": 12}
+    )
+    validation = (end - 2 * WEEKS_2 <= shop.days) & (shop.days < end - WEEKS_2)
+    data = replace(shop.data, held_out=validation, unused=shop.days >= end - WEEKS_2)
+    if quick:
+        config = config.but(training={"max_epochs": 1, "validation_events": 1024})
+        data = replace(data, unused=data.unused | (shop.days < end - 3 * WEEKS_2))
+    return train(data, config, progress=show_epoch)
+
+
+def coupons(shop: DataSet, test: Questions, moment: float) -> Questions:
+    """What a household buys with a coupon in the test weeks, among all products."""
+    used = (shop.days >= moment) & (shop.data.behaviours == shop.inputs.behaviours.index("coupon"))
+    return questions_of(test.learnt, test.live, shop.data.users[used], shop.data.items[used], Show.ALL)
+
+
+def figures_of(found: dict[tuple[str, Show], Values]) -> list[Figure]:
+    """Every mean; the towers less the best of the others on each question; many tasks less one."""
+    figures = [Figure(f"{show} {name} {NDCG}", float(np.nanmean(each[NDCG]))) for (name, show), each in found.items()]
+    ours = {SINGLE, MULTI}
+    for show in Show:
+        others = {name: each[NDCG] for (name, of), each in found.items() if of is show and name not in ours}
+        best = max(others, key=lambda name: float(np.nanmean(others[name])))
+        apart = metrics.difference(found[MULTI, show][NDCG], others[best])
+        print(f"{show}: {MULTI} - {best} {NDCG}: {apart.mean:+.4f} ({apart.low:+.4f} to {apart.high:+.4f})")
+        goal = (">=", 1e-9) if show is not Show.ALL else None
+        figures.append(Figure(f"{show} {MULTI} - {best} {NDCG}, low end", apart.low, goal))
+        tasks = metrics.difference(found[MULTI, show][NDCG], found[SINGLE, show][NDCG])
+        print(f"{show}: {MULTI} - {SINGLE} {NDCG}: {tasks.mean:+.4f} ({tasks.low:+.4f} to {tasks.high:+.4f})")
+        figures.append(Figure(f"{show} {MULTI} - {SINGLE} {NDCG}", tasks.mean, (">=", 0.0) if goal else None))
+    return figures
+
+
+def show_epoch(epoch: Epoch) -> None:
+    print(
+        f"  epoch {epoch.number:>2}  loss {epoch.loss:.3f}  ndcg@10 {epoch.ndcg:.4f}  {epoch.seconds:.0f} s", flush=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
