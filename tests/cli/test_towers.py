@@ -30,7 +30,8 @@ def test_json(project: Any) -> None:
 def test_the_tables_and_the_pictures(project: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pip install 'recgpt[evaluate]'")
     text = evaluate(project, "--plots", str(tmp_path / "drawn"))
-    for part in ("ndcg@5", "all users", "cold users", "cold items", "coverage", "towers' ndcg@5 above it by", "drawn: "):
+    said = ("ndcg@5", "all users", "cold users", "cold items", "coverage", "towers' ndcg@5 above it by", "drawn: ")
+    for part in said:
         assert part in text
     assert len(list((tmp_path / "drawn").iterdir())) == 6
 
