@@ -18,9 +18,8 @@ Randomness: what all ranks must agree on (the order of events) needs a generator
 Only rank 0 writes and reports; what follows from a measurement is rank 0's word (`agreed`).
 """
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,19 +134,18 @@ class _Gather(torch.autograd.Function):
         return grad[ctx.start : ctx.start + ctx.length] * ctx.size, None
 
 
-@contextmanager
-def world() -> Iterator[World]:
-    """The world that torchrun started this process in; a world of one where it was started in any other way."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World()
-        return
+def world() -> World:
+    """The world that torchrun started this process in; a world of one where it was started in any other way.
+
+    The group is joined once and left when the process ends: to join it again would race with who is still leaving.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return World()
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else CPU
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield World(dist.get_rank(), size, device)
-    finally:
-        dist.destroy_process_group()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if cuda else "gloo")
+        atexit.register(dist.destroy_process_group)
+    return World(dist.get_rank(), dist.get_world_size(), device)

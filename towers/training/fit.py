@@ -41,10 +41,10 @@ class Fit:
             self.model.load_state_dict(start.model.state_dict())
         self.objective = Objective(config, ready, who, teacher).to(who.device)
         self.model.observe(ready, measure=start is None)
-        who.share(self.model)
         self.optimisers = _optimisers(self.model, self.objective, config)
         if start is None and config.training.pretrain_epochs:
             self._pretrain()
+        who.share(self.model)
         self.first_ids = [table.detach().clone() for table in self.model.id_tables()]
         self.averaged = copy.deepcopy(self.model).requires_grad_(False) if config.training.ema else None
         self.steps = 0

@@ -91,7 +91,8 @@ def train(
     began = time.perf_counter()
     if start is not None:
         config = _continued(config, start.config)
-    with world() as who, torch.random.fork_rng(devices=[who.device] if who.device.type == "cuda" else []):
+    who = world()
+    with torch.random.fork_rng(devices=[who.device] if who.device.type == "cuda" else []):
         ready = prepare(data, config).to(who.device)
         taught = None
         if config.loss.distillation:

@@ -49,6 +49,11 @@ def test_latest_is_newest_first_and_cut():
     assert ROWS.n_users == 3
 
 
+def test_a_window_may_be_longer_than_all_events():
+    read = ROWS.latest(torch.tensor([2, 0]), 9, now=4 * DAY)
+    assert read.items.tolist() == [[20] + [-1] * 8, [12, 11, 10] + [-1] * 6]
+
+
 def test_ages_are_fractions_of_days_and_never_negative():
     # seconds of this century need more digits than float32 has
     rows = events([(np.array([1, 2]), np.array([0, 0]), np.array([1_790_000_000, 1_790_000_007]))])
@@ -276,6 +281,7 @@ def test_the_sequence_is_its_formula():
 def test_a_state_begins_with_unit_length():
     torch.manual_seed(0)
     pool = history_encoder("sequence", 1, 3, 16)
+    assert len(pool.layers) == 1
     out = pool(window([[0, 1, 2]], [[0, 0, 0]]), torch.nn.functional.normalize(torch.randn(3, 16), dim=-1))
     assert out.norm().item() == pytest.approx(1, abs=1e-3)
 

@@ -1,12 +1,19 @@
-"""A few steps of a small two-tower network, alone or under torchrun: python distributed_steps.py OUT. Rank 0 writes."""
+"""Alone or under torchrun: a few steps of a small two-tower network, and a training of the towers.
+
+python distributed_steps.py OUT. Rank 0 writes.
+"""
 
 import sys
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from towers.config import FeatureSettings, NetworkSettings, TowersConfig, TrainingSettings
+from towers.data import TrainingData
 from towers.training.distributed import World, world
+from towers.training.loop import train
 
 
 class Net(nn.Module):
@@ -51,8 +58,33 @@ def steps(here: World) -> tuple[Net, list[float]]:
     return net, losses
 
 
+def training():
+    """Weights and losses of a training without dropout, which each rank draws for itself."""
+    rng = np.random.default_rng(0)
+    n_users, n_items, length = 30, 40, 8
+    data = TrainingData(
+        item_ids=[f"i{n}" for n in range(n_items)],
+        titles=[f"thing {n % 7}" for n in range(n_items)],
+        categories=[f"kind {n % 5}" for n in range(n_items)],
+        user_ids=[f"u{n}" for n in range(n_users)],
+        users=np.repeat(np.arange(n_users), length),
+        items=rng.integers(0, n_items, n_users * length),
+        behaviours=np.zeros(n_users * length, dtype=np.int64),
+        times=np.sort(rng.integers(0, 90 * 86400, (n_users, length))).flatten(),
+    )
+    config = TowersConfig(
+        features=FeatureSettings(history=4, table_rows=256, text_rows=256),
+        network=NetworkSettings(dim=8, hidden=16, dropout=0.0, id_dropout=0.0, repeats=True),
+        training=TrainingSettings(batch_size=61, max_epochs=2, clip_norm=1.0, tables="row_wise_adam", repeats=True),
+    )
+    trained = train(data, config)
+    return trained.model.state_dict(), [(epoch.loss, epoch.ndcg) for epoch in trained.epochs]
+
+
 if __name__ == "__main__":
-    with world() as here:
-        net, losses = steps(here)
-        if here.writes:
-            torch.save({"weights": net.state_dict(), "losses": losses, "size": here.size}, sys.argv[1])
+    here = world()
+    net, losses = steps(here)
+    trained = training()
+    if here.writes:
+        facts = {"weights": net.state_dict(), "losses": losses, "size": here.size, "trained": trained}
+        torch.save(facts, sys.argv[1])

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from towers.training.distillation import AuxiliaryHead, distillation
+from towers.data import prepare
+from towers.encoders.history import events
+from towers.model import ThreeTowers
+from towers.scoring import encode_items, encode_users
+from towers.training.distillation import AuxiliaryHead, distillation, towers_teacher
 
 STUDENT = [[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]]
 TEACHER = [[2.0, 0.0, 1.0], [1.0, 1.0, -2.0]]
@@ -68,3 +72,23 @@ def test_the_head_begins_as_the_user_itself_and_gives_unit_vectors():
         head.turn.weight.copy_(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
     # (1.6, .6) / sqrt(2.92)
     assert head(users)[0].tolist() == pytest.approx([1.6 / math.sqrt(2.92), 0.6 / math.sqrt(2.92)])
+
+
+def test_towers_as_a_teacher_score_from_what_stood_before_the_event(shop, small):
+    torch.manual_seed(0)
+    model = ThreeTowers(small.but(network={"tasks": ("purchase", "view")}))
+    ready = prepare(shop.data, model.config)
+    places, items = ready.train[[30, 3]], torch.tensor([5, 0, 7])
+    found = towers_teacher(model, ready, 0.1)(places, items)
+    assert not found.requires_grad
+    vectors = encode_items(model, ready.features)
+    for row, place in enumerate(places.tolist()):
+        user = int(ready.users[place])
+        before = slice(int(ready.events.offsets[user]), place)
+        past = events(
+            [tuple(c[before].numpy() for c in (ready.events.items, ready.events.behaviours, ready.events.times))]
+        )
+        person = ready.people.select(torch.tensor([user]))
+        asked = encode_users(model, person, past, vectors, now=int(ready.events.times[place]))[0]
+        expected = [float(asked @ vectors[item]) / 0.1 for item in items.tolist()]
+        assert found[row].tolist() == pytest.approx(expected, rel=1e-3, abs=1e-4)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,11 +22,16 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     found = torch.load(out)
-    net, losses = runpy.run_path(str(SCRIPT))["steps"](World())
+    script = runpy.run_path(str(SCRIPT))
+    net, losses = script["steps"](World())
     assert found["size"] == 2
     assert found["losses"] == pytest.approx(losses, rel=1e-9)
     for name, value in net.state_dict().items():
         assert torch.allclose(found["weights"][name], value, rtol=1e-9, atol=1e-12), name
+    weights, epochs = script["training"]()
+    assert np.allclose(found["trained"][1], epochs, rtol=1e-4)
+    for name, value in weights.items():
+        assert torch.allclose(found["trained"][0][name], value, rtol=1e-3, atol=1e-4), name
 
 
 def test_the_loss_falls_in_those_steps():
@@ -39,8 +45,8 @@ def test_parts_are_a_batch_in_turns():
 
 
 def test_alone_nothing_is_done():
-    with world() as here:
-        assert here == World()
+    here = world()
+    assert here == World()
     assert here.writes
     assert not World(1, 2).writes
     x = torch.ones(2, requires_grad=True)
