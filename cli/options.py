@@ -30,5 +30,20 @@ def ids_of(file: Path | None) -> list[str] | None:
     return None if file is None else [line for line in file.read_text("utf-8", "replace").splitlines() if line]
 
 
+def users_of(given: str | None) -> tuple[int | None, Path | None]:
+    """A number of users, or a file of their ids.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if given is None:
+        return None, None
+    if given.isdecimal() and int(given) > 0:
+        return int(given), None
+    if not Path(given).is_file():
+        raise typer.BadParameter(f"{given} is neither a file of user_ids nor a number of users", param_hint="--users")
+    return None, Path(given)
+
+
 def day_of(moment: datetime | None) -> date | None:
     return moment.date() if moment else None

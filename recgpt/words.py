@@ -43,6 +43,14 @@ class RunState(StrEnum):
     STOPPED = "stopped"
 
 
+class Training(StrEnum):
+    """When and how the towers are trained."""
+
+    IF_OLD = "if_old"  # anew, if the last training is older than towers.retrain_days
+    ANEW = "anew"
+    CONTINUE = "continue"  # from the newest towers, on the events that came since
+
+
 class Stage(StrEnum):
     """The stages of a night, in the order in which they run."""
 
@@ -69,6 +77,7 @@ TITLE: Final = "title"
 CATEGORY: Final = "category"
 BRAND: Final = "brand"
 PRICE: Final = "price"
+STOCK: Final = "stock"
 DESCRIPTION: Final = "description"
 TIMESTAMP: Final = "timestamp"
 BEHAVIOUR: Final = "behaviour"

@@ -118,8 +118,9 @@ class Checks:
         others = read - kept - sum(rejected.values())
         if others:
             rejected["other reasons"] = others
+        number = "price or stock" if table.name == "items" else "value"
         noted = {
-            f"{'price' if table.name == 'items' else 'value'} is no number": f"{NOTES} & {Note.UNREAD_NUMBER} <> 0",
+            f"{number} is no number": f"{NOTES} & {Note.UNREAD_NUMBER} <> 0",
             f"text cut to {TEXT_LIMIT:,} characters": f"{NOTES} & {Note.CUT} <> 0",
             **({"no title": f"{TITLE} IS NULL"} if table.name == "items" else {}),
         }
@@ -159,8 +160,8 @@ class Checks:
         )
 
     def sorted_items(self, rows: int) -> pa.RecordBatchReader:
-        """item_id, title, category, brand, price, by item_id."""
-        return self._stream("SELECT item_id, title, category, brand, price FROM items ORDER BY row", rows)
+        """item_id, title, category, brand, price, stock, by item_id."""
+        return self._stream("SELECT item_id, title, category, brand, price, stock FROM items ORDER BY row", rows)
 
     def _do(self, sql: str) -> None:
         self._connection.execute(sql)

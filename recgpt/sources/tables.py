@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from recgpt.config import Config, Section
 from recgpt.errors import DataError
 from recgpt.sources import rows, values
-from recgpt.words import BEHAVIOUR, BRAND, CATEGORY, ITEM_ID, PRICE, QUERY, TIMESTAMP, TITLE, USER_ID, VALUE
+from recgpt.words import BEHAVIOUR, BRAND, CATEGORY, ITEM_ID, PRICE, QUERY, STOCK, TIMESTAMP, TITLE, USER_ID, VALUE
 
 SUFFIXES: Final = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 ROW_BITS: Final = 40  # `seq` = file number << ROW_BITS | row number: the order of the source, in one integer
@@ -96,7 +96,8 @@ def items(config: Config) -> Table:
     mapped = config.data.columns.items
     key = _column("items", mapped, ITEM_ID, "id", required=True)
     said = [_column("items", mapped, name, "text", required=name == TITLE) for name in (TITLE, CATEGORY, BRAND)]
-    return Table("items", config.data.items, (key, *said, _column("items", mapped, PRICE, "number")))
+    counted = [_column("items", mapped, name, "number") for name in (PRICE, STOCK)]
+    return Table("items", config.data.items, (key, *said, *counted))
 
 
 def events(config: Config) -> Table:

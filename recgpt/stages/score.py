@@ -1,56 +1,68 @@
 """Tags -> items: the night's recommendations, each with the tag and the interest that brought it.
 
-    score = beta * user.item + (1 - beta) * tag.item = (beta * user + (1 - beta) * tag) . item
-
-so one exact top-k over the catalogue answers a (user, tag) pair. A user's tags then share the places: best score
-first, each item once with its best tag, no tag more than `score.per_tag`. A user without tags gets no recommendation.
-Nothing is asked of a model here, so the stage simply writes the night's rows again when it is run again.
+What is recommended is `scorer`'s and `selection`'s; here it is written, block by block of users: into SQL, in place of
+the night's rows, and with `out` into a folder of Parquet files as well, which appears whole or not at all. A user
+without tags gets no recommendation. Nothing is asked of a model here, so the stage simply writes again when it is run
+again.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from sqlalchemy import delete, insert, select
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from recgpt.errors import ConfigError
 from recgpt.sources.logs import History
 from recgpt.stages.night import Night, Progress
-from recgpt.stages.towers import behaviour_codes, load_newest
+from recgpt.stages.scorer import Scorer
+from recgpt.stages.towers import load_newest
 from recgpt.stages.work import digest
-from recgpt.store.tables import Recommendation, Tag, Unit, now
-from recgpt.words import Outcome, Stage, State
-from towers.encoders.history import events
-from towers.features import item_features, text_features, user_rows
-from towers.model import ThreeTowers
-from towers.scoring import encode_items, encode_tags, encode_users
-from towers.topk import top_k
+from recgpt.store.tables import Recommendation, Unit, now
+from recgpt.words import Outcome, Stage
+from towers.config import TowersError
+from towers.export import whole, write_manifest
 
 BLOCK = 256  # users scored at a time
-Array = npt.NDArray[Any]
+FILE: Final = "recommendations.parquet"
+Rows = dict[str, list[dict[str, Any]]]  # by user
+
+SCHEMA: Final = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+        ("user_score", pa.float32()),
+        ("tag_score", pa.float32()),
+        ("tag_id", pa.int64()),
+        ("interest_id", pa.int64()),
+    ]
+)
 
 
-def run(night: Night, run_id: int) -> dict[str, Any]:
+def run(night: Night, run_id: int, *, out: Path | None = None) -> dict[str, Any]:
     """Write the night's recommendations. Returns the counts for the run's record.
 
     Raises:
         CheckpointError: there are no towers for this night.
+        ConfigError: `out` holds something else.
     """
     version, model = load_newest(night)
-    catalogue = night.logs.catalogue
-    features = item_features(catalogue.ids, catalogue.titles, catalogue.categories, model.config, night.vectors)
-    scorer = _Scorer(night, model, encode_items(model, features))
+    scorer = Scorer(night, model)
     outcomes: Counter[str] = Counter()
     kept = 0
-    histories = night.histories()
-    for block in _blocks(histories):
-        rows = scorer.recommend(block)
-        kept += _write(night, run_id, version, block, rows, outcomes)
-        night.progress(Progress(Stage.SCORE, sum(outcomes.values()), night.n_users))
+    with _parquet(night, version, out) as put:
+        for block in blocks(night.histories()):
+            rows = scorer.recommend(block)
+            kept += _write(night, run_id, version, block, rows, outcomes)
+            put(rows)
+            night.progress(Progress(Stage.SCORE, sum(outcomes.values()), night.n_users))
     return {
         "units": sum(outcomes.values()),
         **{outcome.value: outcomes[outcome] for outcome in Outcome},
@@ -60,7 +72,8 @@ def run(night: Night, run_id: int) -> dict[str, Any]:
     }
 
 
-def _blocks(histories: Iterator[History]) -> Iterator[list[History]]:
+def blocks(histories: Iterator[History]) -> Iterator[list[History]]:
+    """The users, so many at a time."""
     block: list[History] = []
     for history in histories:
         block.append(history)
@@ -71,97 +84,26 @@ def _blocks(histories: Iterator[History]) -> Iterator[list[History]]:
         yield block
 
 
-class _Scorer:
-    """Recommends for blocks of users, with the catalogue encoded once."""
+@contextmanager
+def _parquet(night: Night, version: str, out: Path | None) -> Iterator[Callable[[Rows], None]]:
+    """What takes the rows of a block; at the end `out` holds them and, written last, a manifest."""
+    if out is None:
+        yield lambda _: None
+        return
+    try:
+        with whole(out) as folder:
+            with pq.ParquetWriter(folder / FILE, SCHEMA, compression="zstd") as writer:
 
-    def __init__(self, night: Night, model: ThreeTowers, items: torch.Tensor) -> None:
-        self.night, self.model, self.items = night, model, items  # items (N, D)
-        self.codes = behaviour_codes(night)
-        names = night.logs.behaviours
-        self.left_out = [code for code, name in enumerate(names) if name in night.config.score.leave_out]
-        self.now = int(night.until.timestamp())
-        since = night.until - timedelta(days=night.config.score.leave_out_days)
-        self.left_out_since = np.datetime64(since.replace(tzinfo=None), "s")
+                def put(rows: Rows) -> None:
+                    listed = [{"user_id": user_id, **row} for user_id, ranked in rows.items() for row in ranked]
+                    if listed:
+                        writer.write_table(pa.Table.from_pylist(listed, schema=SCHEMA))
 
-    def recommend(self, block: Sequence[History]) -> dict[str, list[dict[str, Any]]]:
-        """The ranked rows of each user that has tags."""
-        rules, tags = self.night.config.score, self._tags(block)
-        asked = [(place, tag) for place, history in enumerate(block) for tag in tags.get(history.user_id, ())]
-        if not asked:
-            return {}
-        user_vectors = encode_users(
-            self.model,
-            user_rows([history.user_id for history in block], self.model.config),
-            events([self._learnt(history) for history in block]),
-            self.items,
-            self.now,
-        )[torch.tensor([place for place, _ in asked])]  # (Q, D)
-        tag_vectors = self._encode_tags([tag.tag for _, tag in asked])  # (Q, D)
-        fused = rules.beta * user_vectors + (1 - rules.beta) * tag_vectors
-        exclude = [self._excluded(history) for history in block]
-        scores, found = top_k(fused, self.items, rules.top_k, exclude=[exclude[place] for place, _ in asked])
-        by_user: dict[str, list[tuple[float, int, int]]] = defaultdict(list)  # (score, item row, place in asked)
-        for query, (place, _) in enumerate(asked):
-            pairs = zip(scores[query].tolist(), found[query].tolist(), strict=True)
-            by_user[block[place].user_id] += [(score, row, query) for score, row in pairs if row >= 0]
-        ranked = {}
-        for user_id, candidates in by_user.items():
-            ranked[user_id] = [
-                self._row(rank, score, row, asked[query][1], user_vectors[query], tag_vectors[query])
-                for rank, (score, row, query) in enumerate(self._share(candidates), 1)
-            ]
-        return ranked
-
-    def _share(self, candidates: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        """Best first; each item once, each tag (a query of the user's) at most per_tag times."""
-        rules = self.night.config.score
-        taken: set[int] = set()
-        by_tag: Counter[int] = Counter()
-        chosen = []
-        for candidate in sorted(candidates, key=lambda one: (-one[0], one[1], one[2])):
-            _, row, query = candidate
-            if row in taken or by_tag[query] == rules.per_tag:
-                continue
-            taken.add(row)
-            by_tag[query] += 1
-            chosen.append(candidate)
-            if len(chosen) == rules.top_k:
-                break
-        return chosen
-
-    def _row(
-        self, rank: int, score: float, row: int, tag: Tag, user_vector: torch.Tensor, tag_vector: torch.Tensor
-    ) -> dict[str, Any]:
-        return {
-            "item_id": self.night.logs.catalogue.ids[row],
-            "rank": rank,
-            "score": score,
-            "user_score": float(user_vector @ self.items[row]),
-            "tag_score": float(tag_vector @ self.items[row]),
-            "tag_id": tag.id,
-            "interest_id": tag.interest_id,
-        }
-
-    def _tags(self, block: Sequence[History]) -> dict[str, list[Tag]]:
-        query = select(Tag).where(Tag.user_id.in_([history.user_id for history in block]), Tag.state == State.ACTIVE)
-        tags: dict[str, list[Tag]] = defaultdict(list)
-        with Session(self.night.store, expire_on_commit=False) as session:
-            for tag in session.scalars(query.order_by(Tag.id)):
-                tags[tag.user_id].append(tag)
-        return tags
-
-    def _encode_tags(self, texts: list[str]) -> torch.Tensor:
-        vectors = self.night.encoder.encode(texts)
-        return encode_tags(self.model, text_features(texts, self.model.config, vectors))
-
-    def _learnt(self, history: History) -> tuple[Array, Array, Array]:
-        behaviours = self.codes[history.behaviours]
-        mine = (behaviours >= 0) & (history.items >= 0)
-        return history.items[mine], behaviours[mine], history.times[mine].astype(np.int64)
-
-    def _excluded(self, history: History) -> Array:
-        recent = history.times >= self.left_out_since
-        return np.unique(history.items[recent & np.isin(history.behaviours, self.left_out)])
+                yield put
+            said = {"night": str(night.day), "towers": version, "config": night.config.fingerprint()}
+            write_manifest(folder, {**said, "rows": pq.read_metadata(folder / FILE).num_rows})
+    except TowersError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _write(
@@ -169,7 +111,7 @@ def _write(
     run_id: int,
     version: str,
     block: Sequence[History],
-    rows: dict[str, list[dict[str, Any]]],
+    rows: Rows,
     outcomes: Counter[str],
 ) -> int:
     """Put the block's rows in place of what the night had for these users, in one transaction."""

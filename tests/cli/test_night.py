@@ -19,14 +19,14 @@ from recgpt.words import RunState, Stage
 
 SLOW_SCORING = """
 import sys
-from recgpt.stages import score
+from recgpt.stages import score, scorer
 score.BLOCK = 4
-recommend = score._Scorer.recommend
+recommend = scorer.Scorer.recommend
 def slow(self, block):
     while block[0].user_id != "u0000001":
         sum(range(1000))
     return recommend(self, block)
-score._Scorer.recommend = slow
+scorer.Scorer.recommend = slow
 from cli.app import main
 main()
 """

@@ -106,7 +106,7 @@ def test_what_is_put_right_is_noted(lake: Any) -> None:
     lake.write("events.jsonl", [lake.event(value="five"), lake.event(item_id=None, query="q" * 5_000, value=2)])
     logs = lake.prepare()
     assert logs.counts["items"]["notes"] == {
-        "price is no number": 2,
+        "price or stock is no number": 2,
         "text cut to 2,000 characters": 1,
         "no title": 1,
     }
