@@ -48,7 +48,7 @@ def distillation(student: Tensor, teacher: Tensor, log_q: Tensor, hits: Tensor, 
         for logits in (student, teacher.detach())
     )  # (B, S) each
     # Where both are left out the difference would be -inf + inf; the term is 0 there.
-    difference = torch.where(hits, 0.0, p - s.masked_fill(hits, 0.0))
+    difference = torch.where(hits, 0.0, p - s)
     return temperature**2 * (p.exp() * difference).sum(-1).mean()
 
 
