@@ -3,7 +3,7 @@
     python benchmarks/beauty_night.py [--quick] [--data ../shared/data/amazon_beauty_2014]
 
 Runs the night on `slice500` (its first users), runs it again (which must ask nothing), and trains the towers on the
-full set through the same command that a user has. Leave-one-out figures of the towers are `beauty_loo.py`'s.
+full set through the same command that a user has. Leave-one-out figures of the towers are `beauty.py`'s.
 """
 
 import argparse

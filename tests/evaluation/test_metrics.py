@@ -58,6 +58,7 @@ def test_mean_of_nobody_is_nan():
 def test_coverage():
     assert metrics.coverage(RANKING, 10, 1) == pytest.approx(0.4)  # 5, 1, 4, 7
     assert metrics.coverage(RANKING, 10, 3) == pytest.approx(0.8)  # 1 2 3 4 5 7 8 9
+    assert metrics.coverage(np.array([[0, -1]]), 4, 2) == 0.25
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_users() -> None:
@@ -66,8 +67,9 @@ def test_an_interval_holds_the_mean_and_narrows_with_users() -> None:
     assert (low, high) == metrics.interval(few)  # drawn from a seed
     assert 0.1 <= low < 0.5 < high <= 0.9
     narrow = metrics.interval(many)
-    assert narrow[1] - narrow[0] == pytest.approx(0.062, abs=0.004)  # 2 x 1.96 x .5 / sqrt(1000) = .062
+    assert narrow[1] - narrow[0] == pytest.approx(0.062, abs=0.002)  # 2 x 1.96 x .5 / sqrt(1000) = .062
     assert metrics.interval(np.ones(3)) == (1.0, 1.0)
+    assert metrics.interval(np.array([2.0])) == (2.0, 2.0)
     assert np.isnan(metrics.interval(np.array([np.nan]))).all()
 
 
@@ -104,6 +106,7 @@ def test_a_difference_is_paired_over_users():
     assert (found.mean, found.low, found.high, found.above, found.users) == (0.5, 0.5, 0.5, 1.0, 100)
     back = metrics.difference(theirs, ours)
     assert (back.mean, back.above) == (-0.5, 0.0)
+    assert metrics.difference(ours, ours).above == 0.0  # no difference is not above
 
 
 def test_the_interval_of_a_difference():

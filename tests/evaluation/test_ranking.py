@@ -11,6 +11,11 @@ def test_counts():
     assert LOG.counts().toarray().tolist() == [[0, 2, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
+def test_users_and_items_without_events_have_their_place():
+    few = Log(np.array([0]), np.array([0]), np.zeros(1), 2, 3)
+    assert few.counts().shape == few.newest(1.0).shape == few.faded_counts(1.0).shape == (2, 3)
+
+
 def test_the_newest_event_of_an_item_weighs_it():
     found = LOG.newest(2.0).toarray()
     assert found[0].tolist() == pytest.approx([0, 0.5**0.5, 0.5, 1])
@@ -30,6 +35,8 @@ def test_faded_counts_sum_over_repeats():
 def test_places_count_what_comes_after_for_each_user():
     assert places(np.array([0, 1, 0, 0, 2, 1])).tolist() == [2, 1, 1, 0, 0, 0]
     assert places(np.array([3, 3])).tolist() == [1, 0]
+    many = np.arange(400) % 2
+    assert places(many).tolist() == [199 - n // 2 for n in range(400)]
     assert places(np.zeros(0, int)).tolist() == []
 
 
@@ -76,10 +83,10 @@ def test_nobody_asked():
     assert ranked(Show.NEW, users=[]) == []
 
 
-@pytest.mark.parametrize("k", [1, 3, 7])
+@pytest.mark.parametrize("k", [1, 60, 300])
 def test_the_best_columns_are_those_of_a_stable_sort(k):
     """Few distinct scores, so that nearly every cut goes through a tie."""
-    scores = np.random.default_rng(0).integers(0, 3, (50, 7)).astype(np.float32)
+    scores = np.random.default_rng(0).integers(0, 3, (50, 300)).astype(np.float32)
     best, columns = best_columns(scores, k)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     assert columns.tolist() == order.tolist()
