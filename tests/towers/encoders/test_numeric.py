@@ -188,6 +188,7 @@ def test_a_checkpoint_loads_into_an_encoder_that_was_never_fitted(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_rows_and_single_precision(kind):
     encoder = numeric_encoder(kind, 2, 3)
+    assert not encoder.missing.any()
     encoder.fit(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     assert encoder(torch.zeros(0, 2)).shape == (0, 2, 3)
     encoder.fit(torch.zeros(0, 2))  # nothing new is known

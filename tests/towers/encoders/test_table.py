@@ -65,6 +65,12 @@ def test_an_id_is_the_parts_of_its_hashes_side_by_side():
             np.testing.assert_array_equal(found[n, f], np.concatenate(parts))
 
 
+def test_one_hash_and_one_row_are_enough():
+    assert UnifiedTable(8, 3, ["item"], hashes=1)(keys(["a"])[:, None]).shape == (1, 1, 3)
+    table = UnifiedTable(1, 1, ["item"], hashes=1)
+    assert table(keys(["a"])[:, None]).item() == table.weight.item()
+
+
 def test_features_do_not_share_the_rows_of_an_id_and_their_place_does_not_matter():
     table = UnifiedTable(1 << 20, 8, ["item", "brand"])
     same = keys(["x"]).expand(1, 2)

@@ -221,3 +221,12 @@ def test_blocks_of_rows_do_not_change_the_step(optimiser, monkeypatch):
             steps.step()
         monkeypatch.setattr("towers.training.optimisers.BLOCK", 1)
     assert torch.equal(whole, parts)
+
+
+def test_the_defaults_are_those_of_adam_and_a_frozen_table_is_allowed():
+    assert RowWiseAdam([table()]).defaults == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
+    assert RowWiseAdagrad([table()]).defaults == {"lr": 1e-2, "eps": 1e-8}
+    weight = table()
+    look_up(weight, [0], [[1.0, 1.0]])
+    RowWiseAdam([weight], lr=0.0).step()
+    assert torch.equal(weight, table())
