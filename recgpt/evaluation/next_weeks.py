@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recgpt.evaluation.ranking import Array, Log, Questions, Show
+from recgpt.evaluation.splits import by_moment
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,13 @@ def questions(
 
     A history's ages are days before the moment asked from.
     """
-    if validation_from > test_from:
-        raise ValueError("validation must start no later than the test")
+    split = by_moment(days, validation_from, test_from)
+    validation, test = split.validation, split.test & (days < until)
 
-    def known(moment: float) -> Log:
-        before = np.flatnonzero(days < moment)
+    def known(before: Array, moment: float) -> Log:
         return Log(users[before], items[before], moment - days[before], n_users, n_items)
 
-    learnt, live = known(validation_from), known(test_from)
-    validation = (validation_from <= days) & (days < test_from)
-    test = (test_from <= days) & (days < until)
+    learnt, live = known(split.train, validation_from), known(~split.test, test_from)
     return Weeks(
         {show: asked(learnt, learnt, users[validation], items[validation], show) for show in Show},
         {show: asked(learnt, live, users[test], items[test], show) for show in Show},
