@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, UserIds, Users, day_of, ids_of
+from cli.options import HERE, ConfigPath, Day, DryRun, Json, MaxTokens, UserIds, Users, day_of, ids_of, users_of
 from cli.output import print_json, print_runs, print_summary
 from cli.progress import progress
 from recgpt import config as settings
@@ -14,7 +14,7 @@ from recgpt import nightly as plan
 from recgpt.errors import BudgetSpent
 from recgpt.store.runs import latest
 from recgpt.store.session import open_store
-from recgpt.words import RunState, Stage
+from recgpt.words import RunState, Stage, Training
 
 NIGHTLY = """Run every stage: interests, tags, towers, score, explain, judge.
 
@@ -36,7 +36,8 @@ def run_stages(
     dry_run: bool = False,
     max_tokens: int | None = None,
     json: bool,
-    force_training: bool = False,
+    training: Training = Training.IF_OLD,
+    score_out: Path | None = None,
 ) -> None:
     """Run, print, and exit with 3 where the budget is spent or fewer units than asked for have an answer."""
     config = settings.load(path)
@@ -49,7 +50,8 @@ def run_stages(
             only=ids_of(user_ids),
             dry_run=dry_run,
             max_tokens=max_tokens,
-            force_training=force_training,
+            training=training,
+            score_out=score_out,
             progress=draw,
         )
     if json:
@@ -72,10 +74,19 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def score(
-        config: ConfigPath = HERE, date: Day = None, users: Users = None, user_ids: UserIds = None, json: Json = False
+        config: ConfigPath = HERE,
+        date: Day = None,
+        users: Annotated[
+            str | None, typer.Option(help="Only the users of a file, one user_id a line; or the first so many.")
+        ] = None,
+        out: Annotated[
+            Path | None, typer.Option(file_okay=False, help="A folder for the same rows as Parquet, whole or absent.")
+        ] = None,
+        json: Json = False,
     ) -> None:
-        """Tags to items by the towers: the night's recommendations."""
-        run_stages(config, [Stage.SCORE], day=date, users=users, user_ids=user_ids, json=json)
+        """Tags to items by the towers: the night's recommendations, into the database and, with --out, Parquet."""
+        first, file = users_of(users)
+        run_stages(config, [Stage.SCORE], day=date, users=first, user_ids=file, score_out=out, json=json)
 
     @app.command()
     def runs(

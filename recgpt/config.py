@@ -217,6 +217,8 @@ class Towers(Section):
     """When the towers are trained; the settings of the network are the network's own (towers/config.py)."""
 
     retrain_days: int = Field(default=7, ge=1)
+    # What stands for tags: word runs of titles and categories; whole titles, and searches before it, of an item taken.
+    tags_from: tuple[Literal["words", "titles", "searches"], ...] = ("words",)
     features: FeatureSettings = FeatureSettings()
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from recgpt.config import Config
@@ -31,7 +32,7 @@ from recgpt.store.lock import alone
 from recgpt.store.runs import NIGHT, close_killed, ending, recorded
 from recgpt.store.session import bring_up, open_store
 from recgpt.summary import StageSummary, Summary, so_far
-from recgpt.words import RunState, Stage
+from recgpt.words import RunState, Stage, Training
 
 ASKING: Final = {
     Stage.INTERESTS: interests,
@@ -52,7 +53,8 @@ def run(
     only: Iterable[str] | None = None,
     dry_run: bool = False,
     max_tokens: int | None = None,
-    force_training: bool = False,
+    training: Training = Training.IF_OLD,
+    score_out: Path | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Summary:
     """Run the stages of one night.
@@ -63,7 +65,8 @@ def run(
         only: only these users; the towers are trained on everybody all the same.
         dry_run: ask and make nothing; say how many requests and tokens are to come. It takes no lock.
         max_tokens: stop cleanly once so many tokens (in and out) have been spent.
-        force_training: train the towers even though they are young enough.
+        training: whether the towers are trained though they are young enough, and from where.
+        score_out: a folder for the recommendations as Parquet too, beside SQL.
 
     Raises:
         LockedError: another command is at work on the store.
@@ -80,7 +83,15 @@ def run(
             summary.data = logs.counts
             watch = _Watch(progress)
             night = Night(config, store, logs, day, users, chosen(logs, only), parent_run, watch)
-            plan = _Plan(night, watch, summary, dry_run=dry_run, max_tokens=max_tokens, force_training=force_training)
+            plan = _Plan(
+                night,
+                watch,
+                summary,
+                dry_run=dry_run,
+                max_tokens=max_tokens,
+                training=training,
+                score_out=score_out,
+            )
             stopping.run(plan.run(stages))
         summary.state = RunState.DONE
 
@@ -165,10 +176,12 @@ class _Plan:
         *,
         dry_run: bool,
         max_tokens: int | None,
-        force_training: bool,
+        training: Training,
+        score_out: Path | None,
     ) -> None:
         self.night, self.watch, self.summary = night, watch, summary
-        self.dry_run, self.max_tokens, self.force_training = dry_run, max_tokens, force_training
+        self.dry_run, self.max_tokens, self.training = dry_run, max_tokens, training
+        self.score_out = score_out
 
     async def run(self, stages: Sequence[Stage]) -> None:
         night = self.night
@@ -221,11 +234,11 @@ class _Plan:
                 if stage == Stage.TOWERS:
                     from recgpt.stages import towers  # noqa: PLC0415 (torch takes seconds, and most commands need none)
 
-                    record.counts = towers.run(night, record.id, force=self.force_training)
+                    record.counts = towers.run(night, record.id, self.training)
                 elif stage == Stage.SCORE:
                     from recgpt.stages import score  # noqa: PLC0415 (likewise)
 
-                    record.counts = score.run(night, record.id)
+                    record.counts = score.run(night, record.id, out=self.score_out)
                 elif model is not None:
                     record.counts = (await ASKING[stage].run(night, model, record.id)).as_dict()
             except BaseException:

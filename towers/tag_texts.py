@@ -1,7 +1,8 @@
 """Tag texts from a catalogue, to teach the tag tower before any tag has been generated.
 
-Two kinds: the last step of an item's category path, and runs of two or three words of its title that several items
+`tag_texts`: the last step of an item's category path, and runs of two or three words of its title that several items
 share ("dead sea mud mask" gives "mud mask"). Brands, numbers and sizes are left out, because a tag never has any.
+`title_tags`: whole titles. `query_tags`: what people searched for just before they took an item.
 """
 
 from collections import Counter
@@ -43,6 +44,51 @@ def tag_texts(titles: Sequence[str], categories: Sequence[str], brands: Sequence
     items = np.repeat(np.arange(len(mine), dtype=np.int64), [len(found) for found in mine])
     tags: npt.NDArray[Any] = np.fromiter((row[text] for found in mine for text in found), np.int64, count=len(items))
     return TagTexts(texts, items, tags)
+
+
+def title_tags(titles: Sequence[str], rows: npt.NDArray[Any]) -> TagTexts:
+    """Each of these items (rows of the catalogue) with its own title."""
+    items = np.unique(rows)
+    return _tags([titles[row] for row in items], items)
+
+
+def query_tags(
+    searches: tuple[npt.NDArray[Any], npt.NDArray[Any], Sequence[str]],
+    taken: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]],
+    within: int = 86400,
+) -> TagTexts:
+    """Each search with the next item that its user took, if that was at most `within` seconds later.
+
+    searches: users (S,), times (S,) in seconds, texts; taken: users (E,), times (E,) and item rows (E,). In any order.
+    """
+    askers, moments, texts = searches
+    users, times, items = taken
+    order = np.lexsort((times, users))
+    users, times, items = users[order], times[order], items[order]
+    # A user's events are a run of the sorted ones; the next one after a moment is found by bisection in one number.
+    first = min(times.min(initial=0), moments.min(initial=0))
+    span = max(times.max(initial=0), moments.max(initial=0)) - first + 1
+    after = np.searchsorted(users * span + (times - first), askers * span + (moments - first), side="left")
+    at = after.clip(max=max(len(items) - 1, 0))
+    found = np.zeros(len(askers), dtype=bool)
+    if len(items):
+        found = (after < len(items)) & (users[at] == askers) & (times[at] - moments <= within)
+    return _tags([text for text, one in zip(texts, found, strict=True) if one], items[at[found]])
+
+
+def joined(*parts: TagTexts) -> TagTexts:
+    """All pairs of all parts, each as often as it is there."""
+    texts = [part.texts[tag] for part in parts for tag in part.tags]
+    return _tags(texts, np.concatenate([np.zeros(0, np.int64), *(part.items for part in parts)]))
+
+
+def _tags(texts: Sequence[str], items: npt.NDArray[Any]) -> TagTexts:
+    """From parallel texts and item rows; a text without a word says nothing and is left out."""
+    kept = [place for place, text in enumerate(texts) if words(text)]
+    distinct = tuple(sorted({texts[place] for place in kept}))
+    row = {text: number for number, text in enumerate(distinct)}
+    tags = np.fromiter((row[texts[place]] for place in kept), np.int64, count=len(kept))
+    return TagTexts(distinct, np.asarray(items, dtype=np.int64)[kept], tags)
 
 
 def _runs(title: str, brand: frozenset[str]) -> Iterator[str]:

@@ -156,6 +156,14 @@ class Logs:
                 wanted = pc.and_(pc.greater_equal(batch["item"], 0), pc.less(batch["time"], cut))
                 yield batch.filter(wanted).cast(_INTERACTION_SCHEMA)
 
+    def searches(self, until: datetime) -> Iterator[pa.RecordBatch]:
+        """Searches strictly before `until`, by user and time: user, time (timestamp[s]) and query."""
+        cut = pa.scalar(utc64(until).astype("datetime64[us]").astype(datetime), pa.timestamp("us"))
+        schema = pa.schema([EVENT_SCHEMA.field(name) for name in ("user", "time", "query")])
+        with pq.ParquetFile(self._events) as file:
+            for batch in file.iter_batches(EVENT_GROUP, columns=schema.names):
+                yield batch.filter(pc.and_(pc.is_valid(batch["query"]), pc.less(batch["time"], cut))).cast(schema)
+
     def _all_users(self) -> Iterator["_User"]:
         with pq.ParquetFile(self._users) as file:
             for batch in file.iter_batches(USER_GROUP):

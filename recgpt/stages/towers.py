@@ -1,8 +1,9 @@
 """The towers' training as a stage: the logs become arrays, the trained network a checkpoint and a model version.
 
 It learns from reliable behaviours, weighed as the config says, and from texts that stand for tags: the leaf of each
-item's category, and word runs that several titles share. It trains when there is no checkpoint, when the last one is
-older than `towers.retrain_days`, or when it is told to.
+item's category, and word runs that several titles share; whole titles and searches too, where `towers.tags_from` says
+so. It trains when there is no checkpoint, when the last one is older than `towers.retrain_days`, or when it is told to:
+anew, or going on from the newest towers with the events that came since.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -20,43 +22,46 @@ from recgpt.config import Config
 from recgpt.errors import CheckpointError, DataError
 from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import ModelVersion
-from recgpt.words import Stage
+from recgpt.words import Stage, Training
 from towers.checkpoint import load, save
 from towers.config import Inputs, TowersConfig, TowersError
 from towers.data import TrainingData
 from towers.features import Items, Users, item_features, text_features
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags
-from towers.tag_texts import tag_texts
+from towers.tag_texts import TagTexts, joined, query_tags, tag_texts, title_tags
 from towers.topk import top_k
-from towers.training.loop import Epoch, train
+from towers.training.loop import Epoch, Trained, train
 
 KIND = "towers"
 Array = npt.NDArray[Any]
 
 
-def run(night: Night, run_id: int, *, force: bool) -> dict[str, Any]:
+def run(night: Night, run_id: int, way: Training) -> dict[str, Any]:
     """Train if it is time. Returns the counts for the run's record.
+
+    A training that was killed goes on, if the same one is asked for again.
 
     Raises:
         DataError: there is nothing to learn from.
+        CheckpointError: there are no towers to go on from.
     """
     newest = newest_version(night.store, night.until)
     age = None if newest is None else night.until - newest.trained_until
     young = age is not None and age < timedelta(days=night.config.towers.retrain_days)
-    if newest and young and not force and Path(night.config.path(newest.path)).is_dir():
+    if newest and young and way is Training.IF_OLD and Path(night.config.path(newest.path)).is_dir():
         return {"trained": False, "version": newest.version, **(newest.result or {})}
 
     config = towers_config(night)
+    state = night.config.work_folder / "training"
 
     def report(epoch: Epoch) -> None:
-        note = f"loss {epoch.loss:.3f}, held-out recall@10 {epoch.recall:.4f}"
+        note = f"loss {epoch.loss:.3f}, " + (
+            "on all events" if epoch.refit else f"held-out recall@10 {epoch.recall:.4f}"
+        )
         night.progress(Progress(Stage.TOWERS, epoch.number, config.training.max_epochs, note))
 
-    try:
-        trained = train(training_data(night, config), config, progress=report)
-    except TowersError as error:
-        raise DataError(f"the towers can't be trained on these logs: {error}") from error
+    trained = _trained(night, config, way, state, report)
     result = {
         "train_events": trained.train_events,
         "validation_events": trained.validation_events,
@@ -81,6 +86,31 @@ def run(night: Night, run_id: int, *, force: bool) -> dict[str, Any]:
         )
         session.commit()
     return {"trained": True, "version": version, "seconds": round(trained.seconds, 1), **result}
+
+
+def take_part(night: Night, way: Training) -> None:
+    """Be one of the processes of a training that torchrun started, other than the first: it alone uses the store."""
+    _trained(night, towers_config(night), way, night.config.work_folder / "training", None)
+
+
+def _trained(
+    night: Night, config: TowersConfig, way: Training, state: Path, report: Callable[[Epoch], None] | None
+) -> Trained:
+    data, start = training_data(night, config), None
+    if way is Training.CONTINUE:
+        newest = newest_version(night.store, night.until)
+        if newest is None:
+            raise CheckpointError(f"no towers to go on from before {night.until:%Y-%m-%d}: 'recgpt towers train'")
+        try:
+            start = load(night.config.path(newest.path))
+        except TowersError as error:
+            raise CheckpointError(f"{error}: 'recgpt towers train'") from error
+        known = np.datetime64(newest.trained_until.astimezone(UTC).replace(tzinfo=None), "s")
+        data = replace(data, unused=data.times < known)
+    try:
+        return train(data, config, start=start, folder=state, progress=report)
+    except TowersError as error:
+        raise DataError(f"the towers can't be trained on these logs: {error}") from error
 
 
 def newest_version(store: Engine, until: datetime) -> ModelVersion | None:
@@ -168,9 +198,11 @@ def training_data(night: Night, config: TowersConfig) -> TrainingData:
     if not parts:
         raise DataError("the logs have no event on an item before this night")
     items, users, times, behaviours = (np.concatenate(column) for column in zip(*parts, strict=True))
-    weights = np.array([night.config.behaviours[name].weight for name in config.inputs.behaviours])
+    learnt = config.inputs.behaviours
+    weights = np.array([night.config.behaviours[name].weight for name in learnt])
     catalogue = night.logs.catalogue
-    tags = tag_texts(catalogue.titles, catalogue.categories, catalogue.brands)
+    taken = np.isin(behaviours, [learnt.index(name) for name in night.config.tags.fresh_behaviours if name in learnt])
+    tags = _tags(night, users[taken], items[taken], times[taken])
     people = users_of(list(night.logs.people()), config)
     return TrainingData(
         item_ids=catalogue.ids,
@@ -191,6 +223,24 @@ def training_data(night: Night, config: TowersConfig) -> TrainingData:
         item_vectors=night.vectors,
         tag_vectors=night.encoder.encode(tags.texts),
     )
+
+
+def _tags(night: Night, users: Array, items: Array, times: Array) -> TagTexts:
+    """What stands for tags; users, items and times (E,) of what was taken."""
+    catalogue, wanted = night.logs.catalogue, night.config.towers.tags_from
+    parts = [tag_texts(catalogue.titles, catalogue.categories, catalogue.brands)] if "words" in wanted else []
+    if "titles" in wanted:
+        parts.append(title_tags(catalogue.titles, items))
+    if "searches" in wanted:
+        found = pa.Table.from_batches(list(night.logs.searches(night.until)))
+        searches = (
+            found["user"].to_numpy().astype(np.int64),
+            found["time"].to_numpy().astype("datetime64[s]").astype(np.int64),
+            found["query"].to_pylist(),
+        )
+        moments = times.astype("datetime64[s]").astype(np.int64)
+        parts.append(query_tags(searches, (users.astype(np.int64), moments, items)))
+    return joined(*parts)
 
 
 def _learnt_events(night: Night) -> Iterator[tuple[Array, Array, Array, Array]]:

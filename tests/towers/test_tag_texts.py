@@ -1,4 +1,6 @@
-from towers.tag_texts import tag_texts
+import numpy as np
+
+from towers.tag_texts import TagTexts, joined, query_tags, tag_texts, title_tags
 
 TITLES = [
     "Acme Dead Sea Mud Mask 8 oz",
@@ -26,3 +28,35 @@ def test_a_run_with_the_brand_is_no_tag():
     titles = ["Acme hair brush"] * 3
     assert of(tag_texts(titles, [""] * 3, ["Acme"] * 3), 0) == {"hair brush"}
     assert of(tag_texts(titles, [""] * 3), 0) == {"hair brush", "acme hair", "acme hair brush"}
+
+
+def test_a_title_is_a_tag_of_what_was_taken():
+    found = title_tags(TITLES, np.array([4, 2, 2, 0]))
+    assert of(found, 0) == {TITLES[0]}
+    assert of(found, 2) == {TITLES[2]}
+    assert found.items.tolist() == [0, 2]  # a title without a word says nothing
+
+
+def test_a_search_goes_with_the_next_item_of_its_user_within_a_day():
+    users, times, items = np.array([1, 0, 0, 1]), np.array([100_000, 50, 200_000, 10]), np.array([7, 5, 6, 8])
+    askers = np.array([0, 0, 0, 1, 1, 2, 0])
+    moments = np.array([50, 51, 200_000 - 86400, 11, 100_000 - 86401, 60, 200_001])
+    texts = ["at once", "too early", "just in time", "too early", "a second too early", "a stranger", "nothing after"]
+    found = query_tags((askers, moments, texts), (users, times, items))
+    assert [(found.texts[tag], item) for item, tag in zip(found.items, found.tags, strict=True)] == [
+        ("at once", 5),
+        ("just in time", 6),
+    ]
+    nothing = np.zeros(0, np.int64)
+    assert not query_tags((askers, moments, texts), (nothing, nothing, nothing)).texts
+    assert not query_tags((nothing, nothing, []), (users, times, items)).texts
+
+
+def test_parts_are_joined_with_every_pair():
+    titles, queries = (
+        title_tags(["mud mask", "soap"], np.array([0, 1])),
+        TagTexts(("soap",), np.array([0]), np.array([0])),
+    )
+    found = joined(titles, queries)
+    assert found.texts == ("mud mask", "soap")
+    assert sorted(zip(found.items.tolist(), found.tags.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 1)]

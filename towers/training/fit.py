@@ -188,10 +188,11 @@ def _optimisers(model: ThreeTowers, objective: Objective, config: TowersConfig) 
     """The last of them has the tables."""
     rules = config.training
     tables = {id(table) for table in model.tables()} if rules.tables != "adamw" else set()
-    dense = [p for module in (model, objective) for p in module.parameters() if id(p) not in tables]
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(dense, lr=rules.learning_rate, weight_decay=rules.weight_decay, fused=True)
-    ]
+    groups = [{"params": [p for p in model.parameters() if id(p) not in tables], "weight_decay": rules.weight_decay}]
+    own = list(objective.parameters())
+    if own:
+        groups.append({"params": own, "weight_decay": 0.0})  # decay would draw a temperature towards 1
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rules.learning_rate, fused=True)]
     if tables:
         kind = {"row_wise_adam": RowWiseAdam, "row_wise_adagrad": RowWiseAdagrad}[rules.tables]
         found.append(kind(model.tables(), lr=rules.learning_rate))

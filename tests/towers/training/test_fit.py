@@ -1,0 +1,163 @@
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from towers.data import prepare
+from towers.training.distributed import World
+from towers.training.fit import Fit, average, clip
+from towers.training.optimisers import RowWiseAdagrad, RowWiseAdam
+
+
+def fit_of(shop, config, **settings):
+    config = config.but(**settings)
+    torch.manual_seed(0)
+    return Fit(prepare(shop.data, config), config, World(), None, None)
+
+
+def test_clipping_scales_all_gradients_together():
+    net = nn.Module()
+    net.dense = nn.Parameter(torch.zeros(2))
+    net.table = nn.Embedding(4, 1, sparse=True)
+    net.silent = nn.Parameter(torch.zeros(3))
+    net.dense.grad = torch.tensor([1.0, 2.0])
+    # Row 1 is looked up twice: its gradient is 4, not 2 and 2.
+    net.table.weight.grad = torch.sparse_coo_tensor([[1, 3, 1]], torch.tensor([[2.0], [2.0], [2.0]]), (4, 1))
+    norm = math.sqrt(1 + 4 + 16 + 4)
+    assert clip(net, 10.0) == pytest.approx(norm)
+    assert net.dense.grad.tolist() == [1, 2]
+    assert clip(net, 2.0) == pytest.approx(norm)
+    assert net.dense.grad.tolist() == pytest.approx([0.4, 0.8])
+    assert net.table.weight.grad.to_dense().flatten().tolist() == pytest.approx([0, 1.6, 0, 0.8])
+    assert net.silent.grad is None
+    assert clip(nn.Linear(1, 1), 1.0) == 0
+
+
+def test_the_average_of_weights_by_hand():
+    averaged, model = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    with torch.no_grad():
+        averaged.weight.fill_(2.0)
+        model.weight.fill_(4.0)
+        model.running_mean.fill_(7.0)
+    average(averaged, model, 0.75)
+    assert averaged.weight.item() == pytest.approx(2.5)
+    assert averaged.running_mean.item() == 7
+    assert model.weight.item() == 4
+
+
+def test_every_event_once_an_epoch_in_equal_parts(shop, small):
+    fit = fit_of(shop, small, loss={"user_item": "mixed", "negatives": 7})
+    batches = list(fit._batches(torch.Generator().manual_seed(1)))
+    places = torch.cat([batch.places for batch in batches])
+    assert torch.equal(places.sort().values, fit.ready.train)
+    assert not torch.equal(places, fit.ready.train)
+    sizes = {len(batch.places) for batch in batches}
+    assert max(sizes) <= small.training.batch_size
+    assert max(sizes) - min(sizes) <= len(batches)
+    for batch in batches:
+        assert len(batch.pairs) == len(batch.places)
+        assert batch.pairs.max() < len(fit.ready.tag_rows)
+        assert len(batch.negatives) == 7
+        assert batch.negatives.max() < shop.n_items
+    assert not torch.equal(batches[0].negatives, batches[1].negatives)
+
+
+def test_an_epochs_chances_follow_from_the_seed_and_its_number(shop, small):
+    losses = {}
+    for seed, number in ((0, 1), (0, 2), (1, 1)):
+        fit = fit_of(shop, small, training={"seed": seed})
+        start = copy.deepcopy(fit.model.state_dict())
+        torch.manual_seed(9)  # whatever happened before
+        losses[seed, number] = fit.epoch(number)
+        again = fit_of(shop, small, training={"seed": seed})
+        again.model.load_state_dict(start)
+        assert again.epoch(number) == losses[seed, number]
+    assert len(set(losses.values())) == 3
+
+
+def test_warm_up_raises_the_rate_step_by_step(shop, small):
+    fit = fit_of(shop, small, training={"warmup_steps": 4, "learning_rate": 0.008})
+    rates = []
+    step = fit._step
+
+    def watched(loss):
+        step(loss)
+        rates.append({group["lr"] for optimiser in fit.optimisers for group in optimiser.param_groups})
+
+    fit._step = watched
+    fit.epoch(1)
+    assert [rate.pop() for rate in rates[:6]] == pytest.approx([0.002, 0.004, 0.006, 0.008, 0.008, 0.008])
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("row_wise_adam", RowWiseAdam), ("row_wise_adagrad", RowWiseAdagrad)])
+def test_tables_may_have_an_optimiser_of_their_own(shop, small, kind, rule):
+    fit = fit_of(shop, small, training={"tables": kind})
+    assert [type(optimiser) for optimiser in fit.optimisers] == [torch.optim.AdamW, rule]
+    owned = [{id(p) for group in optimiser.param_groups for p in group["params"]} for optimiser in fit.optimisers]
+    assert owned[1] == {id(fit.model.table.weight), id(fit.model.text.weight)}
+    assert owned[0] | owned[1] == {id(p) for p in fit.model.parameters()}
+    assert not owned[0] & owned[1]
+    before = fit.model.table.weight.detach().clone()
+    assert fit.epoch(2) < fit.epoch(1) + 1
+    assert fit.model.table.weight.grad.is_sparse
+    rows = fit.model.table.rows_of(fit.ready.features.keys, fit.model.of_items).unique()
+    moved = (fit.model.table.weight != before).any(1).nonzero()[:, 0]
+    known = set(rows.tolist()) | set(
+        fit.model.table.rows_of(fit.ready.people.keys, fit.model.of_users).flatten().tolist()
+    )
+    assert set(moved.tolist()) <= known
+    assert len(moved) > 50
+
+
+def test_the_learnt_temperature_is_not_decayed(shop, small):
+    fit = fit_of(shop, small, loss={"learn_temperature": True})
+    groups = fit.optimisers[0].param_groups
+    decayed = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decayed[id(fit.objective.temperature.log)] == 0
+    assert decayed[id(fit.model.text.weight)] == small.training.weight_decay
+
+
+def test_ids_are_frozen_after_an_epoch_or_put_back(shop, small):
+    frozen = fit_of(shop, small, training={"ids_after_epoch": "freeze"})
+    frozen.epoch(1)
+    ids, words = frozen.model.table.weight.detach().clone(), frozen.model.text.weight.detach().clone()
+    frozen.epoch(2)
+    assert torch.equal(frozen.model.table.weight, ids)
+    assert not torch.equal(frozen.model.text.weight, words)
+    back = fit_of(shop, small, training={"ids_after_epoch": "reset"})
+    first = back.model.table.weight.detach().clone()
+    back.epoch(1)
+    assert torch.equal(back.model.table.weight, first)
+    assert not back.optimisers[-1].state[back.model.table.weight]
+
+
+def test_pre_training_gives_ids_their_first_vectors_and_nothing_else(shop, small):
+    plain = fit_of(shop, small)
+    fit = fit_of(shop, small, training={"pretrain_epochs": 3, "ids_after_epoch": "reset"})
+    assert not torch.equal(fit.model.table.weight, plain.model.table.weight)
+    assert torch.equal(fit.first_ids[0], fit.model.table.weight)  # a reset goes back to here
+    assert all(not optimiser.state for optimiser in fit.optimisers)
+    for name, value in plain.model.state_dict().items():
+        if name != "table.weight":
+            assert torch.equal(fit.model.state_dict()[name], value), name
+
+
+def test_averaged_weights_are_the_ones_ranked_and_kept(shop, small):
+    fit = fit_of(shop, small, training={"ema": 0.9})
+    fit.epoch(1)
+    fit.keep()
+    for name, value in fit.averaged.state_dict().items():
+        assert torch.equal(fit.kept[name], value)
+    assert not torch.equal(fit.averaged.text.weight, fit.model.text.weight)
+    averaged = fit.validate()
+    fit.averaged = None
+    assert fit.validate() != averaged
+
+
+def test_deviations_name_the_layers(shop, small):
+    fit = fit_of(shop, small)
+    fit.epoch(1)
+    assert {"item.body", "user.body", "text"} <= set(fit.deviations)
+    assert all(value > 0 for value in fit.deviations.values())

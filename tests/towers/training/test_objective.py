@@ -1,0 +1,205 @@
+"""Each term of the loss against the same loss of vectors that are encoded apart, one item and one user at a time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from towers.data import prepare
+from towers.losses.category import category_contrast
+from towers.losses.chain import chain_loss
+from towers.losses.full_softmax import full_softmax
+from towers.losses.gbce import gbce
+from towers.losses.mixed import drawn_hits, mixed_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+from towers.model import ThreeTowers
+from towers.repeats import past
+from towers.scoring import encode_items
+from towers.training.distillation import distillation
+from towers.training.distributed import World
+from towers.training.objective import Batch, Objective
+
+T = 0.1
+
+
+class Case:
+    """A batch of twenty events, its vectors encoded apart, and its loss."""
+
+    def __init__(self, shop, small, teacher=None, **settings):
+        torch.manual_seed(0)
+        loss = {"temperature": T, "tag": 0.0} | settings.pop("loss", {})
+        self.config = small.but(loss=loss, **settings)
+        weights = np.random.default_rng(0).uniform(0.1, 3, len(shop.data.users))
+        self.ready = ready = prepare(replace(shop.data, weights=weights), self.config)
+        self.model = ThreeTowers(self.config).eval()
+        self.objective = Objective(self.config, ready, World(), teacher)
+        drawn = torch.arange(3, 60, 5) if self.objective.n_negatives else torch.zeros(0, dtype=torch.int64)
+        pairs = torch.arange(0, 40, 2) if self.objective.with_tags else torch.zeros(0, dtype=torch.int64)
+        self.batch = Batch(ready.train[torch.arange(0, 60, 3)], pairs, drawn)
+        self.items = encode_items(self.model, ready.features)
+        users = ready.users[self.batch.places]
+        window = ready.events.before(self.batch.places, users, self.config.features.history)
+        self.people = self.model.users(ready.people.select(users), window, self.items)  # (B, T, D)
+        self.targets, self.users = ready.events.items[self.batch.places], users
+        self.weights = ready.weights[self.batch.places]
+        self.hits = accidental_hits(users, self.targets)
+        self.log_q = log_frequency(ready.events.items[ready.train], shop.n_items)
+
+    @property
+    def loss(self):
+        return self.objective(self.model, self.batch).item()
+
+    def in_batch(self, bonus=None):
+        wanted = self.items[self.targets]
+        return sampled_softmax(
+            self.people[:, 0], wanted, self.log_q[self.targets], self.hits, T, self.weights, bonus
+        ).item()
+
+
+def test_in_batch_is_the_base_and_weights_of_0_leave_all_else_out(shop, small):
+    case = Case(shop, small)
+    assert case.loss == pytest.approx(case.in_batch(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mixed", "full", "gbce"])
+def test_other_kinds_of_user_item_loss(shop, small, kind):
+    case = Case(shop, small, loss={"user_item": kind, "calibration": 0.6})
+    asked, wanted, drawn = case.people[:, 0], case.items[case.targets], case.batch.negatives
+    if kind == "full":
+        expected = full_softmax(asked, case.items, case.targets, T, case.weights)
+    elif kind == "mixed":
+        rows, hits = torch.cat([case.targets, drawn]), torch.cat([case.hits, drawn_hits(case.targets, drawn)], 1)
+        log_q = case.log_q[rows]
+        expected = mixed_softmax(asked, wanted, case.items[drawn], log_q, hits, shop.n_items, T, case.weights)
+    else:
+        hits = drawn_hits(case.targets, drawn)
+        expected = gbce(asked, wanted, case.items[drawn], hits, shop.n_items, 0.6, T, case.weights)
+    assert case.loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_tags_and_their_categories(shop, small):
+    case = Case(shop, small, loss={"tag": 0.3, "category": 0.7})
+    rows, items = case.ready.tag_rows[case.batch.pairs], case.ready.tag_items[case.batch.pairs]
+    said, wanted = case.model.tags(case.ready.tags.select(rows)), case.items[items]
+    log_q = log_frequency(case.ready.tag_items, shop.n_items)[items]
+    tag = sampled_softmax(said, wanted, log_q, accidental_hits(rows, items), T)
+    kinds = torch.from_numpy(shop.kinds)[items]
+    category = category_contrast(said, wanted, kinds, kinds, log_q, items[:, None] == items, T)
+    assert case.loss == pytest.approx(case.in_batch() + 0.3 * tag.item() + 0.7 * category.item(), rel=1e-5)
+    alone = Case(shop, small, loss={"category": 0.7})
+    assert alone.loss == pytest.approx(alone.in_batch() + 0.7 * category.item(), rel=1e-5)
+
+
+def test_each_task_is_asked_of_its_own_vector(shop, small):
+    case = Case(shop, small, network={"tasks": ("purchase", "view")})
+    kinds = case.ready.events.behaviours[case.batch.places]
+    assert len(kinds.unique()) == 2
+    tasks = 1 - kinds  # purchase, which is behaviour 1, is the first task
+    asked = case.people[torch.arange(20), tasks]
+    hits = accidental_hits(case.users * 2 + tasks, case.targets)
+    wanted, log_q = case.items[case.targets], case.log_q[case.targets]
+    expected = sampled_softmax(asked, wanted, log_q, hits, T, case.weights)
+    assert case.loss == pytest.approx(expected.item(), rel=1e-5)
+    assert not torch.equal(hits, case.hits)
+
+
+def test_the_chain_goes_from_the_last_task_to_the_first(shop, small):
+    case = Case(shop, small, network={"tasks": ("purchase", "view")}, loss={"chain": 0.5})
+    base = Case(shop, small, network={"tasks": ("purchase", "view")})
+    with torch.no_grad():
+        case.objective.chain_bias.copy_(torch.tensor([0.3, -0.2]))
+    kinds, wanted = case.ready.events.behaviours[case.batch.places], case.items[case.targets]
+    logits, labels, weights = [], [], []
+    for row in range(20):
+        other = (row + 1) % 20
+        same = case.targets[row] == case.targets[other] or (
+            case.users[row] == case.users[other] and kinds[row] == kinds[other]
+        )
+        for item, bought, viewed, weight in (
+            (wanted[row], float(kinds[row] == 1), 1.0, case.weights[row]),
+            (wanted[other], 0.0, 0.0, case.weights[row] * (not same)),
+        ):
+            viewing, buying = (case.people[row, task] @ item / T for task in (1, 0))
+            logits.append(torch.stack([viewing + 0.3, buying - 0.2]))
+            labels.append([viewed, bought])
+            weights.append(weight)
+    expected = chain_loss(torch.stack(logits), torch.tensor(labels), torch.stack(weights))
+    assert case.loss == pytest.approx(base.loss + 0.5 * expected.item(), rel=1e-5)
+
+
+def test_corruption_contrasts_two_views_of_each_item_once(shop, small, monkeypatch):
+    seen = []
+
+    def contrast(first, second, temperature):
+        seen.append((first, second, float(temperature)))
+        return first.new_tensor(2.0)
+
+    monkeypatch.setattr("towers.training.objective.info_nce", contrast)
+    case = Case(shop, small, loss={"corruption": 0.25, "corruption_share": 0.34})
+    assert case.loss == pytest.approx(case.in_batch() + 0.25 * 2, rel=1e-5)
+    (first, second, temperature) = seen[0]
+    assert first.shape == second.shape == (len(case.targets.unique()), small.network.dim)
+    assert temperature == pytest.approx(T)
+    assert torch.allclose(first.norm(dim=1), torch.ones(len(first)), atol=1e-5)
+    assert not torch.allclose(first, second, atol=0.01)
+
+
+def test_what_the_user_had_before_is_a_term_of_the_score(shop, small):
+    case = Case(shop, small, network={"repeats": True})
+    with torch.no_grad():
+        case.model.repeats.down.weight.normal_()
+        case.model.repeats.down.bias.fill_(0.7)
+    own = past(case.ready.events, 2).own(case.batch.places, case.users)
+    bonus = torch.zeros(20, shop.n_items)
+    bonus[own.rows, own.items] = case.model.repeats(own, case.items)
+    assert bonus[:, case.targets].abs().sum() > 0
+    assert case.loss == pytest.approx(case.in_batch(bonus[:, case.targets]), rel=1e-5)
+    mixed = Case(shop, small, network={"repeats": True}, loss={"user_item": "mixed"})
+    with torch.no_grad():
+        mixed.model.repeats.load_state_dict(case.model.repeats.state_dict())
+    rows = torch.cat([mixed.targets, mixed.batch.negatives])
+    hits = torch.cat([mixed.hits, drawn_hits(mixed.targets, mixed.batch.negatives)], 1)
+    bonus[own.rows, own.items] = mixed.model.repeats(own, mixed.items)
+    vectors = mixed.items[mixed.targets], mixed.items[mixed.batch.negatives]
+    expected = mixed_softmax(
+        mixed.people[:, 0], *vectors, mixed.log_q[rows], hits, shop.n_items, T, mixed.weights, bonus[:, rows]
+    )
+    assert mixed.loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_teacher_is_followed_by_the_auxiliary_head(shop, small):
+    generator = torch.Generator().manual_seed(1)
+    table = torch.randn(2000, shop.n_items, generator=generator)
+    case = Case(shop, small, lambda places, items: table[places][:, items], loss={"distillation": 0.4})
+    with torch.no_grad():
+        case.objective.auxiliary.turn.weight.normal_()
+    wanted, log_q = case.items[case.targets], case.log_q[case.targets]
+    student = case.objective.auxiliary(case.people[:, 0]) @ wanted.T / T
+    expected = distillation(student, table[case.batch.places][:, case.targets], log_q, case.hits)
+    assert case.loss == pytest.approx(case.in_batch() + 0.4 * expected.item(), rel=1e-5)
+
+
+def test_a_learnt_temperature_is_learnt(shop, small):
+    case = Case(shop, small, loss={"learn_temperature": True})
+    case.objective(case.model, case.batch).backward()
+    assert [name for name, _ in case.objective.named_parameters()] == ["temperature.log"]
+    assert case.objective.temperature.log.grad.abs() > 0
+    assert not list(Case(shop, small).objective.parameters())
+
+
+def test_what_is_drawn_follows_from_the_loss(shop, small):
+    assert Case(shop, small).objective.n_negatives == 0
+    assert Case(shop, small, loss={"user_item": "gbce", "negatives": 9}).objective.n_negatives == 9
+    assert not Case(shop, small).objective.with_tags
+    assert Case(shop, small, loss={"tag": 0.1}).objective.with_tags
+    assert not Case(
+        replace(shop, data=replace(shop.data, tag_texts=(), tag_items=None, tag_rows=None)), small, loss={"tag": 0.1}
+    ).objective.with_tags
+
+
+def test_parts_of_a_batch_in_the_order_in_which_they_are_joined():
+    batch = Batch(torch.arange(5), torch.arange(3), torch.arange(4))
+    whole, mine = batch.split(World(1, 2))
+    assert whole.places.tolist() == [0, 2, 4, 1, 3]
+    assert (mine.places.tolist(), mine.pairs.tolist(), mine.negatives.tolist()) == ([1, 3], [1], [1, 3])
