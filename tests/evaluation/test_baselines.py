@@ -30,6 +30,7 @@ def test_scores_may_be_written_to():
 
 def test_category_popularity_speaks_for_an_item_without_events():
     model = CategoryPopularity(COUNTS, np.array([0, 1, 1, 1]))
+    model.scores(NOTHING)[:] = -1
     assert model.scores(NOTHING).tolist() == [[2, 5, 5, 5]]
 
 
@@ -119,6 +120,7 @@ def test_als_solves_the_user_for_fixed_items():
     confidence = np.where(weights > 0, 1 + 4.0 * weights, 0)
     left = items.T @ items + (items * (4.0 * weights)[:, None]).T @ items + 0.5 * np.eye(3)
     expected = items @ np.linalg.solve(left, items.T @ confidence)
+    assert expected[1] > 0.5  # had, so wanted
     assert model.scores(history(*weights))[0] == pytest.approx(expected, abs=1e-4)
     again = Als(counts, 0.5, factors=3, alpha=4.0, iterations=3, seed=1)
     assert again.model.item_factors.tolist() == model.model.item_factors.tolist()
