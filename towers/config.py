@@ -186,6 +186,8 @@ class TowersConfig:
             raise SettingsError("loss.chain needs at least two tasks in network.tasks")
         if self.network.repeats and self.loss.user_item not in ("in_batch", "mixed"):
             raise SettingsError("network.repeats needs loss.user_item = in_batch or mixed")
+        if self.features.semantic_levels and not self.features.item_id:
+            raise SettingsError("features.semantic_levels needs features.item_id")
         if self.training.pretrain_epochs and not self.features.item_id:
             raise SettingsError("training.pretrain_epochs needs features.item_id")
 

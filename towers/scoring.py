@@ -23,6 +23,7 @@ def _batches(n: int) -> Iterable[Tensor]:
 def encode_items(model: ThreeTowers, features: ItemFeatures) -> Tensor:
     """(N, dim) unit vectors."""
     model.eval()
+    features = model.coded(features)
     parts = [model.items(features.select(rows)) for rows in _batches(len(features))]
     return torch.cat(parts) if parts else torch.zeros(0, model.config.network.dim)
 

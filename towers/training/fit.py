@@ -35,12 +35,12 @@ class Fit:
     def __init__(
         self, ready: Prepared, config: TowersConfig, who: World, start: Checkpoint | None, teacher: Teacher | None
     ) -> None:
-        self.ready, self.config, self.who = ready, config, who
+        self.config, self.who = config, who
         self.model = ThreeTowers(config).to(who.device)
         if start is not None:
             self.model.load_state_dict(start.model.state_dict())
-        self.objective = Objective(config, ready, who, teacher).to(who.device)
-        self.model.observe(ready, measure=start is None)
+        self.ready = self.model.observe(ready, measure=start is None)
+        self.objective = Objective(config, self.ready, who, teacher).to(who.device)
         self.optimisers = _optimisers(self.model, self.objective, config)
         if start is None and config.training.pretrain_epochs:
             self._pretrain()
