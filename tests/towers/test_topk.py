@@ -146,6 +146,9 @@ class TestPacked:
         assert one == struct.unpack(">q", bytes.fromhex("C07FFFFF00000005"))[0]
         assert minus == struct.unpack(">q", bytes.fromhex("3F80000000000006"))[0]
 
+    def test_zeros_of_either_sign_are_equal(self):
+        assert packed(torch.tensor(-0.0), torch.tensor(3)) == packed(torch.tensor(0.0), torch.tensor(3))
+
     def test_comes_back(self):
         scores = torch.cat([torch.randn(1000), torch.tensor([math.inf, -math.inf, 0.0])])
         rows = torch.randint(0, 1 << 32, (1003,))
