@@ -4,7 +4,7 @@ Ids are learnt by heart within an epoch or two of the whole network, long before
 but the ids can be trained for many epochs without that, and its vectors are a better start:
 
     pairs (i, j): an event and one of the `reach` events before it of the same user, on different items
-    q = normalise(W e_i), v = normalise(e_j)
+    q = normalise(W normalise(e_i)), v = normalise(e_j)
     L = sampled softmax of <q, v> / t over the batch with logQ correction (losses/sampled_softmax.py)
 
 W (D, D) starts as the identity and lets "comes after" differ from "is like"; it is left behind. Sources: two-stage
@@ -64,10 +64,8 @@ def pretrain_ids(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             asked, wanted = events.items[earlier[batch]], events.items[later[batch]]  # (B,) each
-            vectors = F.normalize(look_up(torch.cat([asked, wanted])), dim=-1)  # (2 B, D)
-            queries = F.normalize(turn(vectors[: len(batch)]), dim=-1)  # (B, D)
-            hits = accidental_hits(asked, wanted)
-            loss = sampled_softmax(queries, vectors[len(batch) :], log_q[wanted], hits, TEMPERATURE)
+            vectors = look_up(torch.cat([asked, wanted]))  # (2 B, D)
+            loss = pair_loss(turn, vectors[: len(batch)], vectors[len(batch) :], log_q[wanted], asked, wanted)
             for one in (optimiser, own):
                 one.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -78,6 +76,12 @@ def pretrain_ids(
             raise TowersError("pre-training of ids diverged: lower training.learning_rate")
         losses.append(total / max(len(order), 1))
     return losses
+
+
+def pair_loss(turn: nn.Linear, e_i: Tensor, e_j: Tensor, log_q: Tensor, asked: Tensor, wanted: Tensor) -> Tensor:
+    """L of pairs: id vectors (B, D) of the items asked (B,) and wanted (B,), log_q (B,) of the wanted."""
+    queries = F.normalize(turn(F.normalize(e_i, dim=-1)), dim=-1)  # (B, D)
+    return sampled_softmax(queries, F.normalize(e_j, dim=-1), log_q, accidental_hits(asked, wanted), TEMPERATURE)
 
 
 def sample_pairs(

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from towers.config import TowersError
 from towers.encoders.history import events
-from towers.training.pretraining import freeze, pretrain_ids, reset, sample_pairs
+from towers.training.pretraining import freeze, pair_loss, pretrain_ids, reset, sample_pairs
 
 N = 20  # items of two kinds: a user takes even ones or odd ones
 
@@ -37,27 +37,59 @@ def test_items_that_go_together_come_close():
     assert losses[-1] < losses[0] - 0.3
 
 
-def test_the_first_loss_is_the_sampled_softmax_of_its_pairs():
-    """One batch before any step: recomputed in numpy from the same draws."""
+def test_the_loss_of_pairs_is_its_formula():
+    rng = np.random.default_rng(0)
+    e_i, e_j, w = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.normal(size=(3, 3))
+    asked, wanted, log_q = [1, 2, 1, 4, 5], [6, 7, 8, 7, 2], rng.normal(size=5)
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+    turn = nn.Linear(3, 3, bias=False).double()
+    with torch.no_grad():
+        turn.weight.copy_(torch.from_numpy(w))
+    losses = []
+    for i in range(5):
+        q = unit(w @ unit(e_i[i]))
+        logits = {j: q @ unit(e_j[j]) / 0.07 - log_q[j] for j in range(5)
+                  if j == i or (asked[j] != asked[i] and wanted[j] != wanted[i])}  # fmt: skip
+        losses.append(np.log(sum(np.exp(x) for x in logits.values())) - logits[i])
+    loss = pair_loss(turn, *(torch.tensor(x) for x in (e_i, e_j, log_q, asked, wanted)))
+    assert loss.item() == pytest.approx(np.mean(losses))
+
+
+def test_the_first_epoch_is_the_loss_of_its_pairs_as_the_ids_began():
+    """One batch before any step, from the same draws; some events are left out and one item is not known."""
     rows = two_kinds(users=6)
-    generator = torch.Generator().manual_seed(0)
-    usable = torch.ones(len(rows.items), dtype=torch.bool)
+    rows.items[7] = -1
+    train = torch.arange(45)
+    usable = torch.zeros(60, dtype=torch.bool)
+    usable[train] = True
+    usable[7] = False
     users = torch.arange(6).repeat_interleave(10)
-    later, earlier = sample_pairs(rows, usable, users, 3, generator)
+    later, earlier = sample_pairs(rows, usable, users, 3, torch.Generator().manual_seed(0))
     torch.manual_seed(1)
     table = nn.Embedding(N, 8)
     nn.init.normal_(table.weight, std=0.02)
-    w = table.weight.detach().double().numpy()
-    w /= np.linalg.norm(w, axis=1, keepdims=True)
-    a, b = rows.items[earlier].numpy(), rows.items[later].numpy()
-    counts = np.maximum(np.bincount(rows.items.numpy(), minlength=N), 0.5) / len(rows.items)
-    losses = []
-    for i in range(len(a)):
-        logits = {j: w[a[i]] @ w[b[j]] / 0.07 - np.log(counts[b[j]]) for j in range(len(a))
-                  if j == i or (a[j] != a[i] and b[j] != b[i])}  # fmt: skip
-        losses.append(np.log(sum(np.exp(x) for x in logits.values())) - logits[i])
-    _, found = run(rows, epochs=1, reach=3, batch_size=1000)
-    assert found[0] == pytest.approx(np.mean(losses), rel=1e-4)
+    turn = nn.Linear(8, 8, bias=False)
+    nn.init.eye_(turn.weight)
+    asked, wanted = rows.items[earlier], rows.items[later]
+    counts = np.maximum(np.bincount(rows.items[usable].numpy(), minlength=N), 0.5) / 44
+    log_q = torch.from_numpy(np.log(counts)).float()[wanted]
+    expected = pair_loss(turn, table(asked), table(wanted), log_q, asked, wanted)
+    _, found = run(rows, train, epochs=1, reach=3, batch_size=1000)
+    assert found[0] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_turn_is_learnt_too():
+    """Ids that can't move, and each has one that follows it: only W can learn to say which."""
+    cycle = events([(np.arange(user, user + 12) % 6, np.zeros(12), np.arange(12)) for user in range(20)])
+    fixed = torch.eye(6)
+    nothing = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    losses = pretrain_ids(
+        lambda items: fixed[items], nothing, cycle, torch.arange(240), 6, epochs=30, reach=1, batch_size=32
+    )
+    assert losses[-1] < losses[0] - 1
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_pairs():
@@ -90,6 +122,9 @@ def test_pairs_are_of_one_user_on_different_items_within_reach():
         later, earlier = sample_pairs(rows, usable, users, 2, generator)
         seen |= set(zip(later.tolist(), earlier.tolist(), strict=True))
     assert seen == {(2, 1), (2, 0), (4, 2), (8, 6)}
+    for _ in range(5):  # within reach 1 there is no choice
+        later, earlier = sample_pairs(rows, usable, users, 1, generator)
+        assert (later.tolist(), earlier.tolist()) == ([2], [1])
 
 
 def test_events_left_out_move_nothing():
