@@ -57,7 +57,7 @@ class ItemCodes(nn.Module):
         content = self._content(features.text)
         codes = self.books.assign(joined(content, content.new_zeros(len(content), SINGULAR)))  # (N, L)
         if len(self.known):
-            ids = features.keys[:, 0]
+            ids = features.keys[:, 0].contiguous()
             at = torch.searchsorted(self.known, ids).clamp(max=len(self.known) - 1)  # (N,)
             codes = torch.where((self.known[at] == ids)[:, None], self.codes[at], codes)
         return replace(features, keys=torch.cat([features.keys, prefix_keys(codes).to(features.keys.device)], dim=1))
