@@ -61,7 +61,7 @@ class Past:
         positions = starts[rows] + within
         latest = (self.following[positions] >= ends[rows]) & (self.events.items[positions] >= 0)
         rows, positions = rows[latest], positions[latest]  # (M,)
-        gap = ((asked[rows] - self.events.times[positions]).double() / DAY).clamp(min=0).float()[:, None]  # (M, 1)
+        gap = ((asked[rows] - self.events.times[positions]) / DAY).clamp(min=0)[:, None]  # (M, 1)
         aged = self.counts[positions] * (0.5 ** (gap / gap.new_tensor(HALF_LIVES)))[:, None, :]  # (M, K, P)
         return Own(
             rows,

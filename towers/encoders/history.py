@@ -75,7 +75,7 @@ class Events:
         inside = index >= self.offsets[users][:, None]
         index = index.clamp(min=0)
         asked = self.times[ends] if moments is None else moments
-        ages = ((asked[:, None] - self.times[index]).double() / DAY).clamp(min=0).float()
+        ages = ((asked[:, None] - self.times[index]) / DAY).clamp(min=0)  # float32 holds the difference
         return Window(torch.where(inside, self.items[index], -1), self.behaviours[index], torch.where(inside, ages, 0))
 
     def latest(self, users: Tensor, length: int, now: int) -> Window:
