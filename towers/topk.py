@@ -30,7 +30,7 @@ from towers.config import TowersError
 from towers.topk_cuda import top_k_rescored
 from towers.topk_order import NOTHING, Excluded, packed, unpacked
 
-ROWS: Final = 128  # queries of a block
+ROWS: Final = 256  # queries of a block
 COLUMNS: Final = 8192  # items of a block, about
 GROUP: Final = 32
 
@@ -58,7 +58,7 @@ def top_k(
         return top_k_rescored(queries, items, k, exclude=exclude)
     queries, items = queries.float().contiguous(), items.float().contiguous()
     best = np.full((len(queries), k), NOTHING)  # packed
-    blocks = _blocks(items, k)
+    blocks = _blocks(items)
 
     def search(start: int) -> None:
         block = slice(start, start + ROWS)
@@ -80,13 +80,14 @@ def top_k(
     return unpacked(torch.from_numpy(best))
 
 
-def _blocks(items: Tensor, k: int) -> list[tuple[int, int, Tensor]]:
-    """(first row, how many, their vectors, filled up with zeros to a whole number of groups) of blocks of items."""
-    n = -(-len(items) // max(1, round(len(items) / COLUMNS)))
+def _blocks(items: Tensor) -> list[tuple[int, int, Tensor]]:
+    """(first row, how many, their vectors) of blocks of items, all of whole groups: the last is filled up with zeros."""
+    n = len(items) // max(1, round(len(items) / COLUMNS)) // GROUP * GROUP + GROUP
     blocks = []
-    for first in range(0, len(items), max(n, 1)):
+    for first in range(0, len(items), n):
         part = items[first : first + n]
-        blocks.append((first, len(part), F.pad(part, (0, 0, 0, -len(part) % GROUP))))
+        lacking = -len(part) % GROUP
+        blocks.append((first, len(part), F.pad(part, (0, 0, 0, lacking)) if lacking else part))
     return blocks
 
 

@@ -41,7 +41,7 @@ def seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=[(7, 64), (16, 40), (128, 8192)], ids=str)
+@pytest.fixture(params=[(7, 64), (16, 40), (256, 8192)], ids=str)
 def blocks(request, monkeypatch):
     """Several blocks of queries and of items, the last ones not whole, and one block of all."""
     monkeypatch.setattr(topk, "ROWS", request.param[0])
