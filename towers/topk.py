@@ -59,15 +59,16 @@ def top_k(
     queries, items = queries.float().contiguous(), items.float().contiguous()
     best = np.full((len(queries), k), NOTHING)  # packed
     blocks = _blocks(items)
+    threads = torch.get_num_threads()
+    rows = max(1, min(ROWS, -(-len(queries) // threads)))
 
     def search(start: int) -> None:
-        block = slice(start, start + ROWS)
+        block = slice(start, start + rows)
         found = None if exclude is None else Excluded(exclude[block])
         for first, n, part in blocks:
             _improve(best[block], queries[block], first, n, part, found)
 
-    starts = range(0, len(queries), ROWS)
-    threads = torch.get_num_threads()
+    starts = range(0, len(queries), rows)
     if threads == 1 or len(starts) == 1:
         for start in starts:
             search(start)
@@ -81,7 +82,7 @@ def top_k(
 
 
 def _blocks(items: Tensor) -> list[tuple[int, int, Tensor]]:
-    """(first row, how many, their vectors) of blocks of items, all of whole groups: the last is filled up with zeros."""
+    """(first row, how many, their vectors) of blocks of items; the last is filled up with zeros to whole groups."""
     n = len(items) // max(1, round(len(items) / COLUMNS)) // GROUP * GROUP + GROUP
     blocks = []
     for first in range(0, len(items), n):
