@@ -97,9 +97,12 @@ def test_onnx_gives_the_same_vectors(write, model):
                 assert np.abs(found - tower(fields).numpy()).max() < 1e-5
 
 
-def test_no_users_and_no_items(tmp_path, model):
-    export(tmp_path / "out", model, version="v", items=[], users=[], index=False, onnx=False)
-    assert load_export(tmp_path / "out").vectors("users")[0] == []
+def test_no_users_no_items_and_a_folder_in_one_that_is_to_be_made(tmp_path, model):
+    out = tmp_path / "exports" / "today"
+    export(out, model, version="v", items=[], users=[], index=False, onnx=False)
+    ids, vectors = load_export(out).vectors("users")
+    assert ids == []
+    assert vectors.shape == (0, 8)
 
 
 class TestRefused:

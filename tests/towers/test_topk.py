@@ -188,9 +188,11 @@ class TestRescored:
         assert rows.tolist() == [[-1] * 3] * 2
         assert torch.isinf(scores).all()
 
-    def test_equal_in_999_places_of_1000(self):
+    @pytest.mark.parametrize("k", [10, 100])
+    def test_equal_in_999_places_of_1000(self, k, monkeypatch):
+        monkeypatch.setattr(topk_cuda, "COLUMNS", 1 << 12)  # more groups than candidates at k = 10
         queries = torch.nn.functional.normalize(torch.randn(300, 64), dim=1)
         items = torch.nn.functional.normalize(torch.randn(5000, 64), dim=1)
-        _, rows = topk_cuda.top_k_rescored(queries, items, 100)
-        _, exact = topk.top_k(queries, items, 100)
+        _, rows = topk_cuda.top_k_rescored(queries, items, k)
+        _, exact = topk.top_k(queries, items, k)
         assert (rows == exact).float().mean() >= 0.999
