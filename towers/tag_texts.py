@@ -63,16 +63,15 @@ def query_tags(
     """
     askers, moments, texts = searches
     users, times, items = taken
+    if not len(items):
+        return _tags([], items)
     order = np.lexsort((times, users))
     users, times, items = users[order], times[order], items[order]
     # A user's events are a run of the sorted ones; the next one after a moment is found by bisection in one number.
-    first = min(times.min(initial=0), moments.min(initial=0))
-    span = max(times.max(initial=0), moments.max(initial=0)) - first + 1
-    after = np.searchsorted(users * span + (times - first), askers * span + (moments - first), side="left")
-    at = after.clip(max=max(len(items) - 1, 0))
-    found = np.zeros(len(askers), dtype=bool)
-    if len(items):
-        found = (after < len(items)) & (users[at] == askers) & (times[at] - moments <= within)
+    span = np.ptp(np.concatenate([times, moments])) + 1  # seconds
+    after = np.searchsorted(users * span + times, askers * span + moments)
+    at = after.clip(max=len(items) - 1)
+    found = (after < len(items)) & (users[at] == askers) & (times[at] - moments <= within)
     return _tags([text for text, one in zip(texts, found, strict=True) if one], items[at[found]])
 
 

@@ -56,7 +56,7 @@ class Selection:
 
         scores, rows (of the catalogue) and tags (any integers): (n,); vectors (N, D) of the whole catalogue.
         """
-        order = np.lexsort((tags, rows, -scores))
+        order = np.lexsort((tags, rows))  # that is how equal scores stand
         rows, tags = rows[order], tags[order]
         quotas = [(rows, 1), (tags, self.rules.per_tag), *((kinds[rows], most) for kinds, most in self._quotas)]
         diversity = self.rules.diversity

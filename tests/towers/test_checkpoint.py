@@ -1,4 +1,6 @@
+import hashlib
 import json
+import math
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from towers.model import ThreeTowers
 def saved(tmp_path, small):
     torch.manual_seed(0)
     model = ThreeTowers(small)
-    folder = tmp_path / "towers" / "latest"
+    folder = tmp_path / "work" / "towers" / "latest"
     version = checkpoint.save(folder, model, metrics={"ndcg@10": 0.25}, item_ids=["a", "b"])
     return folder, model, version
 
@@ -47,6 +49,33 @@ def test_half_a_checkpoint_is_refused(saved, tmp_path):
         checkpoint.load(folder)
     with pytest.raises(CheckpointRefused, match="train the towers first"):
         checkpoint.load(tmp_path / "nowhere")
+
+
+def test_an_id_is_hashed_with_its_length_in_eight_bytes():
+    content = b"\x02" + b"\0" * 7 + "é".encode() + b"\x01" + b"\0" * 7 + b"b"
+    assert checkpoint.ids_hash(["é", "b"]) == "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_the_version_is_a_hash_of_the_two_files_hashes(saved):
+    folder, _, version = saved
+    parts = [hashlib.sha256((folder / name).read_bytes()).digest() for name in ("config.json", "weights.safetensors")]
+    assert version == "sha256:" + hashlib.sha256(parts[0] + parts[1]).hexdigest()
+    assert (folder / "DONE").read_text() == version + "\n"
+    settings = json.loads((folder / "config.json").read_text())
+    assert (folder / "config.json").read_text() == json.dumps(settings, indent=2, sort_keys=True) + "\n"
+
+
+def test_what_a_killed_save_left_is_cleared_away_and_no_number_is_nan(saved):
+    folder, model, version = saved
+    for name in ("latest.new", "latest.old"):
+        (folder.parent / name).mkdir()
+        (folder.parent / name / "half").write_bytes(b"x")
+    with pytest.raises(ValueError, match="JSON"):
+        checkpoint.save(folder, model, metrics={"ndcg@10": math.nan}, item_ids=[])
+    assert checkpoint.load(folder).version == version
+    checkpoint.save(folder, model, metrics={}, item_ids=[])
+    assert [path.name for path in folder.parent.iterdir()] == ["latest"]
+    assert len(list(folder.iterdir())) == 3
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])

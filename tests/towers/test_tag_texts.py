@@ -52,11 +52,38 @@ def test_a_search_goes_with_the_next_item_of_its_user_within_a_day():
     assert not query_tags((nothing, nothing, []), (users, times, items)).texts
 
 
+def test_a_users_first_moment_is_not_the_last_of_the_user_before():
+    taken = np.array([0, 1, 2]), np.array([100, 10, -500]), np.array([3, 4, 5])
+    found = query_tags((np.array([1, 2, 0]), np.array([10, -510, 100]), ["soap", "comb", "balm"]), taken)
+    assert {found.texts[tag]: item for item, tag in zip(found.items.tolist(), found.tags, strict=True)} == {
+        "soap": 4,
+        "comb": 5,
+        "balm": 3,
+    }
+
+
+def test_a_run_is_of_at_least_three_items_and_of_no_more_than_a_twentieth():
+    def tags_of(sharing, others):
+        titles = ["mud mask"] * sharing + [f"thing {'abcdefghij'[n % 10]}" for n in range(others)]
+        return of(tag_texts(titles, [""] * len(titles)), 0)
+
+    assert tags_of(2, 0) == set()
+    assert tags_of(3, 0) == {"mud mask"}
+    assert tags_of(4, 75) == set()  # 79 items: a twentieth is three
+    assert tags_of(4, 76) == {"mud mask"}
+    assert tags_of(5, 94) == set()
+
+
+def test_letters_alone_are_no_words_of_a_run():
+    titles = ["x ray lamp", "x ray lamp", "x ray lamp"]
+    assert of(tag_texts(titles, [""] * 3), 0) == {"ray lamp"}
+    assert of(tag_texts(["big sun 50 lotion"] * 3, [""] * 3), 0) == {"big sun"}
+
+
 def test_parts_are_joined_with_every_pair():
-    titles, queries = (
-        title_tags(["mud mask", "soap"], np.array([0, 1])),
-        TagTexts(("soap",), np.array([0]), np.array([0])),
-    )
+    titles = title_tags(["mud mask", "soap", "comb"], np.array([0, 1, 2]))
+    queries = TagTexts(("soap",), np.array([7]), np.array([0]))
     found = joined(titles, queries)
-    assert found.texts == ("mud mask", "soap")
-    assert sorted(zip(found.items.tolist(), found.tags.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 1)]
+    assert found.texts == ("comb", "mud mask", "soap")
+    assert list(zip(found.items.tolist(), found.tags.tolist(), strict=True)) == [(0, 1), (1, 2), (2, 0), (7, 2)]
+    assert not joined().texts

@@ -34,7 +34,7 @@ class State:
 
 def write(path: Path, fingerprint: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = json.dumps({"fingerprint": fingerprint, "facts": dict(facts)}, sort_keys=True)
+    header = json.dumps({"fingerprint": fingerprint, "facts": dict(facts)})
     data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, {"state": header})
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:

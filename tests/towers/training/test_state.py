@@ -1,3 +1,6 @@
+import hashlib
+import os
+
 import pytest
 import torch
 
@@ -7,7 +10,7 @@ TENSORS = {"a/x": torch.arange(3.0), "a/y/z": torch.tensor(2), "b/x": torch.zero
 
 
 def test_what_is_written_is_read_by_that_training_alone(tmp_path):
-    path = tmp_path / "work" / "fit.safetensors"
+    path = tmp_path / "night" / "work" / "fit.safetensors"
     assert state.read(path, "one") is None
     state.write(path, "one", TENSORS, {"steps": 3, "list": [None, 0.5]})
     found = state.read(path, "one")
@@ -28,6 +31,13 @@ def test_half_a_state_is_none(tmp_path):
     assert state.read(path, "one") is None
 
 
+def test_all_bytes_are_with_the_system_before_they_are_synced(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(state.os, "fsync", lambda number: seen.append(os.fstat(number).st_size))
+    state.write(tmp_path / "s", "one", TENSORS, {})
+    assert seen == [(tmp_path / "s").stat().st_size]
+
+
 def test_a_state_that_could_not_be_written_leaves_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "fit.safetensors"
     state.write(path, "one", TENSORS, {"steps": 1})
@@ -39,6 +49,8 @@ def test_a_state_that_could_not_be_written_leaves_the_one_before(tmp_path, monke
     with pytest.raises(OSError, match="No space"):
         state.write(path, "one", TENSORS, {"steps": 2})
     assert state.read(path, "one").facts == {"steps": 1}
+    # What is half written has a name of its own, so that two states of one folder don't take each other's.
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["fit.safetensors", "fit.safetensors.new"]
 
 
 def test_a_fingerprint_moves_with_every_number_and_setting():
@@ -52,6 +64,9 @@ def test_a_fingerprint_moves_with_every_number_and_setting():
     ]
     assert len(set(prints)) == 6
     assert prints[0] == state.fingerprint({"a": 1}, [torch.zeros(2), torch.ones(1)])
+    assert state.fingerprint({"a": 1, "b": 2}, []) == state.fingerprint({"b": 2, "a": 1}, [])
+    content = b'{"a": 1}' + b"torch.float32 (1,)" + b"\0\0\x80?"
+    assert state.fingerprint({"a": 1}, [torch.ones(1)]) == "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def test_an_optimiser_goes_on_where_it_was(tmp_path):

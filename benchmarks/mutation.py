@@ -1,0 +1,191 @@
+"""Whether the tests would notice: one place of a file is changed, and its tests must fail.
+
+    python benchmarks/mutation.py [--quick] [--files towers/losses ...] [--sample 40] [--seed 0]
+
+In a copy of the tree a mutant differs from its file in one operator, constant, sign, term of a sum, or call
+(mutants.py). The file's tests run on it in a process forked from this one, which has torch and whatever else they
+import ready, so a mutant costs little more than the tests that it takes to notice it. One that none notices survives,
+and is listed. One that hangs or crashes is noticed.
+
+Some mutants say the same in other words: the lines that have such are listed below by reason, and those of their
+mutants that survive are listed apart and count neither way.
+
+`--sample` takes at most so many mutants a file, `--quick` 60 of all, drawn with the seed. All take hours.
+"""
+
+import argparse
+import gc
+import importlib
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from figures import Figure, report
+from mutants import Mutant, mutants_of
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("exporting", "fusion", "scorer", "selection", "towers")
+MEASURED = ("towers", "recgpt/evaluation", *(f"recgpt/stages/{name}.py" for name in STAGES))
+COPIED = ("towers", "recgpt", "prompts", "judges", "cli", "tests", "pyproject.toml")
+GOAL = 0.95  # of towers/
+
+# The tests of a file: those of its name (towers/losses/gbce.py: tests/towers/losses/test_gbce.py), and these.
+OTHERS = {
+    "towers/config.py": ["tests/towers/test_features.py"],
+    "towers/topk_cuda.py": ["tests/towers/test_topk.py"],
+    "towers/topk_order.py": ["tests/towers/test_topk.py"],
+    "recgpt/stages/exporting.py": ["tests/stages/test_score.py::TestExport"],
+    "recgpt/stages/fusion.py": ["tests/stages/test_score.py::TestBeta"],
+    "recgpt/stages/scorer.py": ["tests/stages/test_score.py"],
+}
+
+# Lines that say the same when changed, by why they do.
+SAME = {
+    "the size of a block: any gives the same": ("BLOCK = 1024  # events ranked at a time", "BATCH = 4096"),
+}
+
+
+def tests_of(name: str) -> list[str]:
+    own = Path("tests", *Path(name).parts[name.startswith("recgpt/") : -1], f"test_{Path(name).name}")
+    return [*([str(own)] if (ROOT / own).is_file() else []), *OTHERS.get(name, [])]
+
+
+def passes(tests: Sequence[str], seconds: int = 600, imported: Path | None = None) -> bool:
+    """Whether the tests pass in a process of their own; `imported`: where it writes what they import."""
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            os._exit(_test(tests, seconds, imported))
+        os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it started and left behind
+    return status == 0
+
+
+def _test(tests: Sequence[str], seconds: int, imported: Path | None) -> int:
+    os.setpgid(0, 0)
+    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, 32 << 30)):
+        resource.setrlimit(kind, (most, most))  # a mutant may ask for whatever there is
+    nowhere, here = os.open(os.devnull, os.O_RDWR), Path.cwd()
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    room = ["--confcutdir=tests/towers"] if all(test.startswith("tests/towers/") for test in tests) else []
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={seconds}", f"--basetemp={here / 'made'}"]
+    code = pytest.main([*options, *room, *tests])
+    if imported is not None:
+        files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+        imported.write_text("\n".join(name for name, file in files.items() if file and here not in Path(file).parents))
+    return int(code)
+
+
+@dataclass
+class Score:
+    killed: int = 0
+    survived: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(self.killed + other.killed, self.survived + other.survived, self.same + other.same)
+
+    @property
+    def share(self) -> float | None:
+        counted = self.killed + len(self.survived)
+        return self.killed / counted if counted else None
+
+
+def measure(name: str, mutants: Sequence[Mutant]) -> Score | None:
+    """Of one file of the copy that is the present folder; None if its tests don't even pass as it is."""
+    score, tests, path, listed = Score(), tests_of(name), Path(name), Path("imported")
+    reasons = {line: reason for reason, lines in SAME.items() for line in lines}
+    if not tests or not passes(tests, imported=listed):
+        return None
+    for module in listed.read_text().splitlines():
+        with suppress(BaseException):
+            importlib.import_module(module)
+    gc.freeze()
+    began = time.monotonic()
+    passes(tests)
+    limit, whole = 10 + 5 * int(time.monotonic() - began), path.read_text("utf-8")
+    for mutant in mutants:
+        path.write_text(mutant.text, "utf-8")
+        said = f"{name}:{mutant.line}: {mutant.before}  ->  {mutant.after}"
+        if not passes(tests, limit):
+            score.killed += 1
+        elif mutant.before in reasons:
+            score.same.append(f"{said}  [{reasons[mutant.before]}]")
+        else:
+            score.survived.append(said)
+    path.write_text(whole, "utf-8")
+    return score
+
+
+def chosen(beginnings: Sequence[str], most: int | None, quick: bool, seed: int) -> dict[str, list[Mutant]]:
+    """The mutants to test of each file that has one."""
+    parts = [(ROOT / part).rglob("*.py") if (ROOT / part).is_dir() else [ROOT / part] for part in MEASURED]
+    drawn = {}
+    for name in sorted(str(path.relative_to(ROOT)) for part in parts for path in part):
+        if name.startswith(tuple(beginnings)):
+            found = mutants_of((ROOT / name).read_text("utf-8"))
+            some = random.Random(f"{seed} {name}").sample(found, min(most or len(found), len(found)))
+            drawn[name] = sorted(some, key=found.index)
+    if quick:
+        every = [(name, mutant) for name, found in drawn.items() for mutant in found]
+        some = random.Random(seed).sample(every, min(60, len(every)))
+        drawn = {name: [mutant for one, mutant in some if one == name] for name in drawn}
+    return {name: found for name, found in drawn.items() if found}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="60 mutants of all files together")
+    parser.add_argument("--files", nargs="+", default=[""], help="files, or beginnings of their paths")
+    parser.add_argument("--sample", type=int, help="mutants a file, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    drawn = chosen(arguments.files, arguments.sample, arguments.quick, arguments.seed)
+    rooms: dict[str, Score] = defaultdict(Score)
+    broken = []
+    with tempfile.TemporaryDirectory(prefix="recgpt-mutation-") as folder:
+        for part in COPIED:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, Path(folder, part))
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+        sys.dont_write_bytecode = True  # two mutants of one second and one length would be taken for each other
+        os.environ.update(PYTHONPATH=folder, PYTHONDONTWRITEBYTECODE="1")
+        for name, mutants in drawn.items():
+            began, score = time.monotonic(), measure(name, mutants)
+            if score is None:
+                broken.append(name)
+                print(f"{name}: NOT MEASURED, its tests {tests_of(name)} don't pass as it is", flush=True)
+                continue
+            each = (time.monotonic() - began) / len(mutants)
+            counts = f"{score.killed} killed, {len(score.survived)} survived, {len(score.same)} the same"
+            print(f"{name}: {counts}, {each:.2f} s each", *score.survived, sep="\n  ", flush=True)
+            for room in ("all", f"all of {Path(name).parts[0]}", f"{Path(name).parent}/"):
+                rooms[room] += score
+    print("\nThe same in other words:", *rooms["all"].same, "", sep="\n")
+    figures = [
+        Figure(f"killed, {room}", score.share, (">=", GOAL) if room == "all of towers" else None)
+        for room, score in sorted(rooms.items())
+    ]
+    figures.append(Figure("files whose tests fail as they are", len(broken), ("<=", 0)))
+    total = rooms["all"]
+    counts = {"killed": total.killed, "survived": len(total.survived), "same": len(total.same)}
+    return 0 if report("mutation", figures, seed=arguments.seed, **counts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
