@@ -1,6 +1,7 @@
 """Recommendations on a small shop: into SQL and Parquet, with filters; export; the weight of the two scores."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -15,7 +16,6 @@ from sqlalchemy.orm import Session
 from recgpt.errors import CheckpointError, ConfigError, DataError
 from recgpt.sources.prepare import prepare
 from recgpt.stages import exporting, fusion, score
-from recgpt.stages.fusion import fit_beta
 from recgpt.stages.night import Night
 from recgpt.stages.scorer import Scorer
 from recgpt.stages.towers import load_newest
@@ -155,9 +155,14 @@ def test_what_the_user_had_before_is_part_of_the_score(project: Any) -> None:
 
 
 class TestExport:
-    def test_all_items_and_users_are_there_and_it_is_checked(self, scored: Any) -> None:
-        out, tonight = scored.folder / "export", night(scored)
+    def test_all_items_and_users_are_there_and_it_is_checked(
+        self, scored: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(score, "BLOCK", 5)
+        told: list[Any] = []
+        out, tonight = scored.folder / "export", replace(night(scored), progress=told.append)
         exporting.run(tonight, out, index=False, onnx=False)
+        assert [(one.done, one.total) for one in told] == [(5, 12), (10, 12), (12, 12)]
         assert exporting.check(tonight, out)["users"]["rows"] == 12
         found = load_export(out)
         _, model = load_newest(tonight)
@@ -185,33 +190,6 @@ class TestExport:
 
 
 class TestBeta:
-    def test_by_hand(self) -> None:
-        # The user's scores put the wanted item 2 second, the tags' put it first; from .5 on item 0 is above it:
-        # .5 * .9 + .5 * .1 = .5 and .5 * .6 + .5 * .4 = .5 tie, and the tie goes to the lower row.
-        users = [(np.array([0.9, 0.1, 0.6]), np.array([0.1, 0.1, 0.4]), np.array([2]))]
-        fit = fit_beta(users, 2, (0.0, 0.25, 0.5, 1.0))
-        assert fit is not None
-        below = round(1 / np.log2(3), 6)
-        assert fit.ndcg == ((0.0, 1.0), (0.25, 1.0), (0.5, below), (1.0, below))
-        assert (fit.beta, fit.users) == (0.25, 1)  # of equal ones the nearest to a half
-
-    def test_is_the_mean_over_users(self) -> None:
-        by_tags = (np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([1]))
-        by_user = (np.array([0.0, 1.0]), np.array([1.0, 0.0]), np.array([1]))
-        fit = fit_beta([by_tags, by_user, by_user], 1, (0.0, 1.0))
-        assert fit is not None
-        assert fit.ndcg == ((0.0, pytest.approx(1 / 3, abs=1e-6)), (1.0, pytest.approx(2 / 3, abs=1e-6)))
-        assert fit.beta == 1.0
-
-    def test_an_item_that_is_not_to_be_ranked_takes_no_place(self) -> None:
-        hidden = (np.array([-np.inf, 0.5, 0.4]), np.array([-np.inf, 0.0, 0.0]), np.array([1]))
-        fit = fit_beta([hidden], 1, (0.0, 1.0))
-        assert fit is not None
-        assert fit.ndcg == ((0.0, 1.0), (1.0, 1.0))
-
-    def test_without_users_there_is_none(self) -> None:
-        assert fit_beta([], 5) is None
-
     def test_is_measured_on_what_users_did_after_a_night(self, project: Any) -> None:
         day = date(2026, 9, 15)
         project.run(Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, day=day)
