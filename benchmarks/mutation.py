@@ -53,6 +53,16 @@ OTHERS = {
 # Lines that say the same when changed, by why they do.
 SAME = {
     "the size of a block: any gives the same": ("BLOCK = 1024  # events ranked at a time", "BATCH = 4096"),
+    "a size or a version that is chosen: the formula is the same": (
+        "FEATURE_FORMAT = 2",
+        "HASHED = 64  # width of the content made of word pieces",
+        "SINGULAR = 32  # width of the collaborative part",
+        "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
+    ),
+    "any larger number keeps users apart": ("span = np.ptp(np.concatenate([times, moments])) + 1  # seconds",),
+    "torch checks or does not": (
+        "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",
+    ),
     "any negative number says that there is none": (
         "return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)",
     ),

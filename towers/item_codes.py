@@ -82,9 +82,10 @@ def collaborative(ready: Prepared, seed: int) -> Tensor:
     """(N, SINGULAR) U S of the events learnt from; zeros for an item without any, and beyond the matrix's own size."""
     items, users = ready.events.items[ready.train], ready.users[ready.train]
     shape = len(ready.features), ready.events.n_users
-    of_item, of_user = torch.bincount(items, minlength=shape[0]), torch.bincount(users, minlength=shape[1])
+    of_item, of_user = torch.bincount(items, minlength=shape[0]), torch.bincount(users)
     share = (of_item[items] * of_user[users]).double().rsqrt().float()
-    matrix = torch.sparse_coo_tensor(torch.stack([items, users]), share, shape, check_invariants=False).coalesce()
+    pairs = torch.stack([items, users])
+    matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()
     with torch.random.fork_rng(devices=[items.device] if items.is_cuda else []):
         torch.manual_seed(seed)
         left, sizes, _ = torch.svd_lowrank(matrix, q=min(SINGULAR, *shape))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from towers.config import TowersError
 from towers.data import TrainingData, prepare
@@ -51,6 +52,49 @@ def test_weights_and_masks_say_what_is_learnt_from(small):
     assert ready.weights.tolist() == [1, 0, 1, 2, 1]
 
 
+def test_the_latest_are_held_out_also_where_some_are_no_use(small):
+    ready = prepare(
+        replace(DATA, weights=np.array([1.0, 0.0, 1.0, 1.0, 1.0])), small.but(training={"validation_share": 0.5})
+    )
+    assert ready.train.tolist() == [0, 1]  # moments 10 and 12, half of the four
+    assert ready.held_out.tolist() == [2, 4]
+
+
+def test_items_of_one_category_are_of_a_kind_and_the_unknown_of_none(small):
+    kinds = prepare(replace(DATA, categories=["x", "", "y", "x"]), small).kinds.tolist()
+    assert kinds[1] == -1
+    assert kinds[0] == kinds[3] != kinds[2]
+    assert min(kinds[0], kinds[2]) >= 0
+    assert prepare(DATA, small).kinds.tolist() == [-1] * 4
+
+
+RICH = replace(
+    DATA,
+    tag_texts=["one", "two"],
+    tag_items=np.array([0, 2]),
+    tag_rows=np.array([1, 0]),
+    item_vectors=np.eye(4, 3, dtype=np.float32),
+    tag_vectors=np.eye(2, 3, dtype=np.float32),
+    item_numbers=np.ones((4, 1)),
+)
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_all_of_it_is_moved_and_named(small, rich):
+    config = small.but(inputs={"item_numbers": ("price",), "vector_dim": 3}, features={"numbers": True})
+    ready = prepare(RICH, config) if rich else prepare(DATA, small)
+    texts = [text for text in (ready.features.text, ready.tags) if text is not None]
+    assert len(texts) == 1 + rich
+    parts = [ready.features.keys, ready.features.numbers, ready.people.keys, ready.people.numbers, ready.kinds]
+    parts += [part for text in texts for part in (text.bags.rows, text.bags.offsets, text.vectors) if part is not None]
+    parts += [ready.events.offsets, ready.events.items, ready.events.behaviours, ready.events.times, ready.weights]
+    parts += [ready.train, ready.held_out, ready.validation, ready.tag_items, ready.tag_rows]
+    assert {id(part) for part in ready.tensors()} == {id(part) for part in parts}
+    moved = ready.to(torch.device("meta"))
+    assert len(list(moved.tensors())) == len(parts)
+    assert all(part.is_meta for part in (*moved.tensors(), moved.users))
+
+
 def test_datetimes_are_moments_too(small):
     data = replace(DATA, times=np.datetime64("2026-01-01") + DATA.times.astype("timedelta64[D]"))
     assert prepare(data, small).train.tolist() == prepare(DATA, small).train.tolist()
@@ -63,6 +107,10 @@ def test_datetimes_are_moments_too(small):
         ({"items": np.array([0, 1, 2, 1, 4])}, "items must be from -1 to 3"),
         ({"users": np.array([0, 1, 0, 1, 2])}, "users must be"),
         ({"behaviours": np.array([0, 0, 1, 1, 2])}, "behaviours must be"),
+        ({"behaviours": np.array([0, 0, 1, 1, -1])}, "behaviours must be"),
+        ({"users": np.array([0, 1, 0, 1, -1])}, "users must be"),
+        ({"items": np.array([0, 1, 2, 1, -2])}, "items must be"),
+        ({"times": np.array([10, 11, 12, 13, 11])}, "oldest to the newest"),
         ({"times": np.array([14, 11, 12, 13, 10])}, "oldest to the newest"),
         ({"items": np.full(5, -1)}, "no event to learn from"),
         ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([1])}, "tag_rows must be"),

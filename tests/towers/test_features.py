@@ -59,6 +59,10 @@ def test_numbers_come_with_popularity_last():
     assert item_features(rich_items([0]), RICH.but(features={"numbers": False})).numbers.shape == (1, 1)
 
 
+def test_without_numbers_there_is_a_column_of_none():
+    assert item_features(Items(["1"], [""], [""]), CONFIG).numbers.shape == (1, 0)
+
+
 def test_a_users_keys_are_the_id_and_the_base_features():
     users = Users(["u", "v"], {"city": ["Rome", ""], "unread": ["x", "y"]}, np.array([[30.0], [np.nan]]))
     found = user_features(users, RICH)

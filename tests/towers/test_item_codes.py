@@ -9,7 +9,7 @@ from towers.config import TowersError
 from towers.data import prepare
 from towers.encoders.semantic_ids import prefix_keys
 from towers.features import Items, item_features
-from towers.item_codes import SINGULAR, ItemCodes, collaborative
+from towers.item_codes import HASHED, SINGULAR, ItemCodes, collaborative
 from towers.model import ThreeTowers
 from towers.scoring import encode_items
 from towers.training.loop import train
@@ -42,6 +42,25 @@ def test_few_users_leave_zeros_beyond(shop, small):
     found = collaborative(prepare(replace(data, user_ids=data.user_ids), small), 0)
     assert found.shape == (shop.n_items, SINGULAR)
     assert found.isfinite().all()
+    unseen = torch.ones(shop.n_items, dtype=torch.bool)
+    unseen[shop.data.items[shop.data.users <= 2]] = False
+    assert (found[unseen] == 0).all()  # to the last bit: what is not zero is made of length one
+
+
+def test_content_is_the_mean_of_fixed_random_vectors(config):
+    text = item_features(Items(["a", "b"], ["red soap", ""], ["", ""]), config).text
+    pieces = torch.randn(config.features.text_rows, HASHED, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([pieces[text.bags.rows].mean(0), torch.zeros(HASHED)])  # all pieces are the first's
+    assert torch.allclose(ItemCodes(config)._content(text), expected, atol=1e-6)
+
+
+def test_ids_beyond_all_that_are_known_are_new(shop, config):
+    codes = ItemCodes(config)
+    codes.fit(prepare(shop.data, config))
+    names = [f"new {n}" for n in range(1000)]
+    new = item_features(Items(names, ["red soap"] * 1000, [""] * 1000), config)
+    assert new.keys[:, 0].max() > codes.known.max()
+    assert len(codes.add(new).keys[:, -2:].unique(dim=0)) == 1  # all alike, by their content
 
 
 def test_codes_say_what_an_item_is_and_new_items_are_coded_by_content(shop, config):
@@ -66,6 +85,8 @@ def test_codes_travel_with_the_weights(shop, config, tmp_path):
     loaded = checkpoint.load(tmp_path / "c").model
     features = prepare(shop.data, config).features
     assert len(loaded.codes.known) == shop.n_items
+    assert torch.equal(loaded.codes.known, result.model.codes.known)
+    assert torch.equal(loaded.codes.codes, result.model.codes.codes)
     assert torch.equal(encode_items(loaded, features), encode_items(result.model, features))
     assert torch.equal(loaded.coded(loaded.coded(features)).keys, loaded.coded(features).keys)
 

@@ -53,13 +53,17 @@ def test_a_search_goes_with_the_next_item_of_its_user_within_a_day():
 
 
 def test_a_users_first_moment_is_not_the_last_of_the_user_before():
+    found = query_tags(
+        (np.array([1]), np.array([10]), ["soap"]), (np.array([0, 1]), np.array([100, 10]), np.array([3, 4]))
+    )
+    assert (found.texts, found.items.tolist()) == (("soap",), [4])
+
+
+def test_moments_may_be_before_1970():
     taken = np.array([0, 1, 2]), np.array([100, 10, -500]), np.array([3, 4, 5])
     found = query_tags((np.array([1, 2, 0]), np.array([10, -510, 100]), ["soap", "comb", "balm"]), taken)
-    assert {found.texts[tag]: item for item, tag in zip(found.items.tolist(), found.tags, strict=True)} == {
-        "soap": 4,
-        "comb": 5,
-        "balm": 3,
-    }
+    items = {found.texts[tag]: item for item, tag in zip(found.items.tolist(), found.tags, strict=True)}
+    assert items == {"soap": 4, "comb": 5, "balm": 3}
 
 
 def test_a_run_is_of_at_least_three_items_and_of_no_more_than_a_twentieth():
