@@ -28,7 +28,7 @@ Pool = Literal["mean", "recency", "aged", "sequence"]
 Interaction = Literal["none", "fm", "dots", "cross", "cross_low_rank", "autoint", "hiformer"]
 Body = Literal["mlp", "resnet", "densenet"]
 Head = Literal["shared", "moe", "mmoe"]
-UserItem = Literal["in_batch", "mixed", "full", "gbce"]
+UserItem = Literal["auto", "in_batch", "mixed", "full", "gbce"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class FeatureSettings:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic's own name: an unknown key is refused)
 
     item_id: bool = True
-    category_levels: int = 1  # of an item's path: prefixes of 1, 2 ... steps, the last being the whole path; 0: none
-    brand: bool = False
+    category_levels: int = 5  # prefixes of an item's path that are summed: of 1, 2 ... steps, and the whole; 0: none
+    brand: bool = True
     semantic_levels: int = 0  # of codes by residual k-means of what the items are like; 0: none
     semantic_codes: int = 64  # in a level
     user_id: bool = False  # off: a user is what they did, nothing else
@@ -85,7 +85,8 @@ class NetworkSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    dim: int = 64
+    dim: int = 64  # of a member's vectors; what is served has `width`
+    pair: bool = True  # two members side by side, the second reading ids, categories and words alone: see model.py
     hidden: int = 128
     interaction: Interaction = "none"
     interaction_layers: int = 2  # of cross, autoint and hiformer
@@ -105,6 +106,15 @@ class NetworkSettings:
         if len(set(self.tasks)) != len(self.tasks):
             raise SettingsError("tasks must be named once each")
 
+    @property
+    def members(self) -> int:
+        return 2 if self.pair else 1
+
+    @property
+    def width(self) -> int:
+        """Of an item's, a user's and a tag's vector."""
+        return self.members * self.dim
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -112,7 +122,8 @@ class LossSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    user_item: UserItem = "in_batch"  # its weight is 1
+    user_item: UserItem = "auto"  # its weight is 1; auto: full up to full_items, else mixed
+    full_items: int = 20_000  # the largest catalogue that is encoded whole at each step
     negatives: int = 1024  # drawn evenly from the catalogue for a batch: mixed and gbce
     calibration: float = 0.75  # gbce: from 0, plain cross-entropy of the sample, to 1, calibrated as if all were asked
     temperature: float = 0.07
@@ -126,7 +137,7 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        _at_least(self, 1, "negatives")
+        _at_least(self, 1, "negatives", "full_items")
         _at_least(self, 0, "tag", "category", "corruption", "chain", "distillation")
         _share(self, "corruption_share")
         if not 0.01 <= self.temperature <= 1:
@@ -141,12 +152,13 @@ class TrainingSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    batch_size: int = 1024
-    max_epochs: int = 30
+    batch_size: int = 2048
+    max_epochs: int = 10
     patience: int = 3  # epochs without a better one, and then it stops
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
+    final_rate: float = 0.02  # share of it at max_epochs: it falls in a line after the warm-up; 1: it stays
     weight_decay: float = 1e-2
-    warmup_steps: int = 0
+    warmup_steps: int = 100
     clip_norm: float = 0.0  # of all gradients together; 0: not clipped
     ema: float = 0.0  # decay a step of the averaged weights that are then ranked and kept; 0: the weights as they are
     tables: Literal["adamw", "row_wise_adam", "row_wise_adagrad"] = "adamw"  # the optimiser of ids and word pieces
@@ -155,6 +167,7 @@ class TrainingSettings:
     refit: bool = False  # train anew on all events, for as many epochs as were best
     validation_share: float = 0.1  # the latest share of the events
     validation_events: int = 4096  # at most so many of them are ranked after an epoch
+    shuffle_ties: bool = True  # events of a user at one moment stand in a new order each epoch: the log's says nothing
     repeats: bool = False  # in validation, an item that the user had before counts and may be found
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: of matrix products on a GPU; losses stay fp32
     seed: int = 0
@@ -165,6 +178,8 @@ class TrainingSettings:
         _at_least(self, 0, "weight_decay", "warmup_steps", "clip_norm", "pretrain_epochs")
         _above_zero(self, "learning_rate")
         _share(self, "validation_share", "ema")
+        if not 0 <= self.final_rate <= 1:
+            raise SettingsError(f"final_rate must be in [0, 1], not {self.final_rate}")
 
 
 @dataclass(frozen=True)
@@ -184,8 +199,8 @@ class TowersConfig:
             raise SettingsError(f"network.tasks names {', '.join(unknown)}, but the behaviours learnt from are {known}")
         if self.loss.chain and len(self.network.tasks) < 2:
             raise SettingsError("loss.chain needs at least two tasks in network.tasks")
-        if self.network.repeats and self.loss.user_item not in ("in_batch", "mixed"):
-            raise SettingsError("network.repeats needs loss.user_item = in_batch or mixed")
+        if self.network.repeats and self.loss.user_item in ("full", "gbce"):
+            raise SettingsError("network.repeats needs loss.user_item = auto, in_batch or mixed")
         if self.features.semantic_levels and not self.features.item_id:
             raise SettingsError("features.semantic_levels needs features.item_id")
         if self.training.pretrain_epochs and not self.features.item_id:

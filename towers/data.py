@@ -89,6 +89,20 @@ class Prepared:
         train = torch.cat([self.train, self.held_out]).sort().values
         return replace(self, train=train, held_out=nothing, validation=nothing)
 
+    def ties(self) -> Tensor:
+        """(E,) int64, ascending: equal for events that stand side by side, are all learnt from, and are of one user and
+        one moment, so that nothing says which came first."""
+        learnt = torch.zeros_like(self.users, dtype=torch.bool)
+        learnt[self.train] = True
+        times = self.events.times
+        again = (self.users[1:] == self.users[:-1]) & (times[1:] == times[:-1]) & learnt[1:] & learnt[:-1]
+        return torch.cat([torch.zeros_like(self.users[:1]), (~again).cumsum(0)])
+
+    def moved(self, order: Tensor) -> "Prepared":
+        """The same with the event of position order[e] at position e (E,), within ties only."""
+        events = replace(self.events, items=self.events.items[order], behaviours=self.events.behaviours[order])
+        return replace(self, events=events, weights=self.weights[order])
+
     def to(self, device: torch.device) -> "Prepared":
         moved = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})

@@ -80,14 +80,14 @@ def export(
     modules = [_need(name) for name in ("pyarrow.parquet", *["faiss"] * index, *["onnxscript"] * onnx)]
     with whole(folder) as fresh:
         said = {
-            name: _write_vectors(fresh / f"{name}.parquet", blocks, model.config.network.dim)
+            name: _write_vectors(fresh / f"{name}.parquet", blocks, model.config.network.width)
             for name, blocks in (("items", items), ("users", users))
         }
         if index:
-            _write_index(modules[1], fresh, model.config.network.dim)
+            _write_index(modules[1], fresh, model.config.network.width)
         if onnx:
             for name in ("item", "user", "tag"):
-                _write_onnx(fresh / f"{name}.onnx", getattr(model, name), model.config.network.dim)
+                _write_onnx(fresh / f"{name}.onnx", getattr(model, name), model.config.network.width)
         manifest = {"towers": version, "config": model.config.to_json(), **said}
         return write_manifest(fresh, manifest)
 

@@ -105,7 +105,7 @@ class UserFeatures:
 
 
 def item_fields(config: TowersConfig) -> tuple[str, ...]:
-    """Names of an item's categorical fields, without semantic codes, in the order of the columns of its keys."""
+    """Names of an item's categorical columns, without semantic codes, in the order of its keys."""
     read = config.features
     levels = tuple(f"category {level}" for level in range(1, read.category_levels + 1))
     return ("item",) * read.item_id + levels + ("brand",) * read.brand
@@ -187,10 +187,11 @@ def text_features(
 
 
 def _prefixes(paths: Sequence[str], level: int, levels: int) -> list[str]:
-    """The first level + 1 steps of each path; at the last level the whole path."""
+    """The first level + 1 steps of each path, "" where it has no more than that many; at the last level all of it."""
     if level == levels - 1:
         return list(paths)
-    return [SEPARATOR.join(path.split(SEPARATOR)[: level + 1]) for path in paths]
+    steps = [path.split(SEPARATOR) for path in paths]
+    return [SEPARATOR.join(some[: level + 1]) if len(some) > level + 1 else "" for some in steps]
 
 
 def _stacked(columns: list[Tensor], n: int) -> Tensor:

@@ -25,7 +25,7 @@ def encode_items(model: ThreeTowers, features: ItemFeatures) -> Tensor:
     model.eval()
     features = model.coded(features)
     parts = [model.items(features.select(rows)) for rows in _batches(len(features))]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.dim)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def encode_users(model: ThreeTowers, people: UserFeatures, histories: Events, it
         model.users(people.select(b), histories.latest(b, length, now), item_vectors)[:, 0]
         for b in _batches(len(people))
     ]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.dim)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)
 
 
 @torch.no_grad()
@@ -48,4 +48,4 @@ def encode_tags(model: ThreeTowers, text: TextFeatures) -> Tensor:
     """(T, dim) unit vectors."""
     model.eval()
     parts = [model.tags(text.select(rows)) for rows in _batches(len(text))]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.dim)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from towers.config import FeatureSettings, Inputs, NetworkSettings, TowersConfig, TrainingSettings
+from towers.config import FeatureSettings, Inputs, LossSettings, NetworkSettings, TowersConfig, TrainingSettings
 from towers.data import TrainingData
 from towers.tag_texts import tag_texts
 
@@ -64,9 +64,15 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="session")
 def small() -> TowersConfig:
+    """One plain member and loss, nothing that changes with the step: what else there is, a test switches on."""
     return TowersConfig(
         inputs=Inputs(behaviours=("view", "purchase")),
-        features=FeatureSettings(history=8, user_id=True, table_rows=1024, text_rows=2048),
-        network=NetworkSettings(dim=16, hidden=32),
-        training=TrainingSettings(batch_size=256, max_epochs=8, learning_rate=0.005),
+        features=FeatureSettings(
+            history=8, user_id=True, table_rows=1024, text_rows=2048, category_levels=1, brand=False
+        ),
+        network=NetworkSettings(dim=16, hidden=32, pair=False),
+        loss=LossSettings(user_item="in_batch"),
+        training=TrainingSettings(
+            batch_size=256, max_epochs=8, learning_rate=0.005, final_rate=1.0, warmup_steps=0, shuffle_ties=False
+        ),
     )

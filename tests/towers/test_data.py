@@ -39,6 +39,22 @@ def test_equal_times_stay_on_one_side(small):
     assert not len(ready.validation)
 
 
+def test_ties_are_neighbours_learnt_from_at_one_moment_of_one_user(small):
+    data = TrainingData(
+        item_ids=list("abcdefgh"), titles=[""] * 8, categories=[""] * 8, user_ids=["u", "v"],
+        users=np.array([0, 0, 0, 0, 0, 0, 1, 1]), items=np.arange(8), behaviours=np.array([0, 1, 0, 0, 0, 1, 1, 0]),
+        times=np.array([5, 5, 5, 6, 6, 6, 6, 6]), weights=np.arange(1.0, 9.0),
+        held_out=np.array([0, 0, 0, 0, 0, 1, 0, 0], dtype=bool), unused=np.array([1, 0, 0, 0, 0, 0, 0, 0], dtype=bool),
+    )  # fmt: skip
+    ready = prepare(data, small)
+    assert ready.ties().tolist() == [0, 1, 1, 2, 2, 3, 4, 4]
+    moved = ready.moved(torch.tensor([0, 2, 1, 4, 3, 5, 7, 6]))
+    assert moved.events.items.tolist() == [0, 2, 1, 4, 3, 5, 7, 6]
+    assert moved.events.behaviours.tolist() == [0, 0, 1, 0, 0, 1, 0, 1]
+    assert (moved.weights / moved.weights[0]).tolist() == [1, 3, 2, 5, 4, 6, 8, 7]
+    assert torch.equal(moved.events.times, ready.events.times)
+
+
 def test_weights_and_masks_say_what_is_learnt_from(small):
     data = replace(
         DATA,

@@ -43,9 +43,13 @@ def test_category_words_are_part_of_the_text():
 def test_an_items_keys_are_its_id_the_prefixes_of_its_path_and_its_brand():
     assert item_fields(RICH) == ("item", "category 1", "category 2", "brand")
     found = item_features(rich_items([0, 1, 2, 3]), RICH).keys
-    for column, texts in enumerate((list("abcd"), ["X", "X", "", "X"], ["X > Y > Z", "X > W", "", "X"])):
+    # A path of one step has no prefix that is not the whole.
+    for column, texts in enumerate((list("abcd"), ["X", "X", "", ""], ["X > Y > Z", "X > W", "", "X"])):
         assert torch.equal(found[:, column], keys(texts))
     assert torch.equal(found[:, 3], keys(["p", "", "q", "p"]))
+    deeper = item_features(rich_items([0, 1]), RICH.but(features={"category_levels": 4})).keys
+    for column, texts in enumerate((["X", "X"], ["X > Y", ""], ["", ""], ["X > Y > Z", "X > W"]), start=1):
+        assert torch.equal(deeper[:, column], keys(texts))
     nameless = RICH.but(features={"item_id": False, "category_levels": 0, "brand": False})
     assert item_features(rich_items([0, 1]), nameless).keys.shape == (2, 0)
 

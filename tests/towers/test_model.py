@@ -9,7 +9,7 @@ from towers import config as settings
 from towers.data import TrainingData, prepare
 from towers.encoders.history import Window
 from towers.features import Items, Users, item_features, text_features, user_features
-from towers.model import ThreeTowers, Tower
+from towers.model import ThreeTowers, Tower, part_of
 
 RICH = {
     "inputs": {"user_fields": ("city",), "item_numbers": ("price",), "user_numbers": ("age",), "vector_dim": 3},
@@ -48,7 +48,7 @@ def test_outputs_are_unit_vectors_also_for_what_is_empty_or_unknown(small):
     users = model.users(people(small), nobody, vectors)[:, 0]
     tags = model.tags(text_features(["waterproof trail shoes", ""], small))
     for out, n in ((vectors, 3), (users, 2), (tags, 2)):
-        assert out.shape == (n, small.network.dim)
+        assert out.shape == (n, small.network.width)
         assert torch.allclose(out.norm(dim=-1), torch.ones(n), atol=1e-5)
 
 
@@ -100,9 +100,11 @@ def test_fields_stand_in_the_order_of_ids_numbers_and_text(small):
     model.users(people(config), read, vectors)
     model.tags(items.text)
     by_id = model.table(torch.cat([items.keys[:2], people(config).keys], dim=1))  # (2, F, D) of both sides
-    assert torch.equal(seen["item"][:2, :4], by_id[:, :4])
-    assert torch.equal(seen["item"][:, 4:6], model.item_numbers(items.numbers))
-    assert torch.equal(seen["item"][:, 6:], seen["tag"])
+    assert torch.equal(seen["item"][:2, 0], by_id[:, 0])
+    assert torch.equal(seen["item"][:2, 1], by_id[:, 1] + by_id[:, 2])  # both levels of the category
+    assert torch.equal(seen["item"][:2, 2], by_id[:, 3])
+    assert torch.equal(seen["item"][:, 3:5], model.item_numbers(items.numbers))
+    assert torch.equal(seen["item"][:, 5:], seen["tag"])
     assert torch.equal(seen["user"][:, :2], by_id[:, 4:])
     assert torch.equal(seen["user"][:, 2:3], model.user_numbers(people(config).numbers))
     assert torch.equal(seen["user"][:, 3:], model.pools[0](read, vectors))
@@ -126,11 +128,65 @@ def test_a_tower_is_interaction_body_head_and_length_one(small):
     torch.manual_seed(0)
     fields = torch.randn(5, 3, small.network.dim)
     one = Tower(3, small.network, "cross").eval()
-    x = one.body(one.interaction(fields))
+    (member,) = one.members
+    x = member.body(member.interaction(fields))
     assert torch.allclose(one(fields)[:, 0], x / x.norm(dim=1, keepdim=True), atol=1e-6)
     several = Tower(3, replace(small.network, head="mmoe"), tasks=2).eval()
-    y = several.head(several.body(several.interaction(fields)))
+    (member,) = several.members
+    y = member.head(member.body(member.interaction(fields)))
     assert torch.allclose(several(fields), y / y.norm(dim=2, keepdim=True), atol=1e-6)
+
+
+def test_a_pair_is_two_halves_by_two_networks(small):
+    torch.manual_seed(0)
+    both = replace(small.network, pair=True)
+    assert (both.members, both.width, small.network.members, small.network.width) == (2, 32, 1, 16)
+    tower = Tower(3, both, plain=[0, 2]).eval()
+    fields = torch.randn(5, 3, both.width)
+    first, second = tower.members[0](fields[:, :, :16]), tower.members[1](fields[:, [0, 2], 16:])
+    assert torch.allclose(tower(fields), torch.cat([first, second], dim=2) / 2**0.5, atol=1e-6)
+    assert torch.allclose(part_of(tower(fields), 0, 2), first, atol=1e-6)
+    assert torch.allclose(part_of(tower(fields), 1, 2), second, atol=1e-6)
+
+
+def test_the_second_of_a_pair_reads_ids_category_and_words_alone(small):
+    config = small.but(**RICH, network={"pair": True}).but(features={"semantic_levels": 0})
+    model, items = make_rich(config)
+    model.eval()
+    keys = items.keys.clone()
+    keys[:, 3] += 1  # brands
+    others = replace(items, keys=keys, numbers=items.numbers + 1, text=replace(items.text, vectors=torch.ones(3, 3)))
+    before, after = model.items(items), model.items(others)
+    assert not torch.allclose(before[:, :16], after[:, :16], atol=1e-3)
+    assert torch.equal(before[:, 16:], after[:, 16:])
+    for column in (0, 1, 2):  # the id, and each level of the category
+        keys = items.keys.clone()
+        keys[:, column] += 1
+        assert not torch.allclose(model.items(replace(items, keys=keys))[:, 16:], before[:, 16:], atol=1e-4)
+    tags = [model.tags(replace(items.text, vectors=torch.full((3, 3), value))) for value in (0.0, 1.0)]
+    assert torch.equal(tags[0][:, 16:], tags[1][:, 16:])
+    assert not torch.allclose(tags[0][:, :16], tags[1][:, :16], atol=1e-3)
+    read = window([[0, 2], [1, -1]], [[0, 1], [1, 0]])
+    users = model.users(people(config), read, before)[:, 0]
+    elsewhere = model.users(people(config, ("x", "y")), read, torch.cat([-before[:, :16], before[:, 16:]], dim=1))[:, 0]
+    assert torch.equal(users[:, 16:], elsewhere[:, 16:])
+    assert not torch.allclose(users[:, :16], elsewhere[:, :16], atol=1e-3)
+    # Pools read vectors whose halves have length 1, as with one member.
+    assert model.pools[0](read, before * 2**0.5).shape[-1] == 32
+
+
+def test_sentence_vectors_are_measured_before_training_and_not_after(small):
+    config = small.but(inputs={"vector_dim": 3})
+    vectors = np.array([[1.0, 0, 0], [3.0, 0, 0], [5.0, 0, 6.0]], dtype=np.float32)
+    data = TrainingData(
+        *NAMES, ["u"], np.zeros(3, int), np.arange(3), np.zeros(3, int), np.arange(3), item_vectors=vectors
+    )
+    ready = prepare(data, config)
+    model = ThreeTowers(config)
+    model.observe(ready, measure=False)
+    assert model.text.spread == 1
+    model.observe(ready, measure=True)
+    assert model.text.centre.tolist() == [3, 0, 2]
 
 
 KINDS = [
@@ -149,7 +205,7 @@ def test_every_choice_of_a_block_makes_towers_that_can_learn(small, part, name, 
     model, items = make_rich(config)
     vectors = model.items(items)
     out = model.users(people(config), window([[0, 2], [1, -1]], [[0, 1], [1, 0]]), vectors)
-    assert out.shape == (2, 2, small.network.dim)
+    assert out.shape == (2, 2, config.network.width)
     (out @ vectors.T).square().sum().backward()
     assert model.table.weight.grad is not None
 

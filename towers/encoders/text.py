@@ -94,9 +94,17 @@ class TextEncoder(nn.Module):
         attention:  sum_p a_p e_p,   a = softmax_p(q . e_p)
 
     with a query q that is learnt and starts at 0, so attention starts as the mean and then learns which pieces tell
-    (Yang et al., NAACL 2016, with the query alone). A text without a piece is zeros. The second field is W s + b, of
-    the vector s that a sentence encoder gave and that training does not change.
+    (Yang et al., NAACL 2016, with the query alone). A text without a piece is zeros. The second field is
+
+        W (s - m) / d + b
+
+    of the vector s that a sentence encoder gave and that training does not change; m (V,) is the mean of such vectors
+    and d the deviation of all their numbers from it, by `fit`: unit vectors of many dimensions are tiny numbers around
+    what all texts of a shop share, which the optimiser would need epochs to scale up.
     """
+
+    centre: Tensor
+    spread: Tensor
 
     def __init__(self, rows: int, dim: int, pooling: str = "mean", vector_dim: int = 0, sparse: bool = True) -> None:
         super().__init__()
@@ -108,6 +116,15 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.weight, std=INIT_STD)
         self.query = nn.Parameter(torch.zeros(dim)) if pooling == "attention" else None
         self.project = nn.Linear(vector_dim, dim) if vector_dim else None
+        self.register_buffer("centre", torch.zeros(vector_dim))
+        self.register_buffer("spread", torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, vectors: Tensor) -> None:
+        """m and d of sentence vectors (N, V), N not 0. Vectors that are all the same keep d = 1."""
+        self.centre.copy_(vectors.mean(0))
+        spread = (vectors - self.centre).square().mean().sqrt()
+        self.spread.copy_(torch.where(spread > 0, spread, 1.0))
 
     def forward(self, bags: TokenBags, vectors: Tensor | None = None) -> Tensor:
         """(N, fields, dim) of N bags and, where there is a second field, their sentence vectors (N, vector_dim)."""
@@ -116,7 +133,7 @@ class TextEncoder(nn.Module):
         words = self._mean(bags) if self.query is None else self._attend(bags, self.query)  # (N, D)
         if self.project is None or vectors is None:
             return words[:, None]
-        return torch.stack([words, self.project(vectors)], dim=1)
+        return torch.stack([words, self.project((vectors - self.centre) / self.spread)], dim=1)
 
     def _mean(self, bags: TokenBags) -> Tensor:
         return F.embedding_bag(

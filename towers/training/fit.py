@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from towers.checkpoint import Checkpoint
-from towers.config import TowersConfig, TowersError
+from towers.config import TowersConfig, TowersError, TrainingSettings
 from towers.data import Prepared
 from towers.model import ThreeTowers
 from towers.training.distillation import Teacher
@@ -40,6 +40,8 @@ class Fit:
         if start is not None:
             self.model.load_state_dict(start.model.state_dict())
         self.ready = self.model.observe(ready, measure=start is None)
+        ties = self.ready.ties() if config.training.shuffle_ties else None
+        self.ties = ties if ties is not None and len(ties) > ties[-1] + 1 else None
         self.objective = Objective(config, self.ready, who, teacher).to(who.device)
         self.optimisers = _optimisers(self.model, self.objective, config)
         if start is None and config.training.pretrain_epochs:
@@ -48,8 +50,13 @@ class Fit:
         self.first_ids = [table.detach().clone() for table in self.model.id_tables()]
         self.averaged = copy.deepcopy(self.model).requires_grad_(False) if config.training.ema else None
         self.steps = 0
+        self.all_steps = self.steps_an_epoch * config.training.max_epochs
         self.kept: dict[str, Tensor] = {}
         self.watch = ActivationWatch(self.model)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return math.ceil(len(self.ready.train) / self.config.training.batch_size)
 
     @property
     def deviations(self) -> dict[str, float]:
@@ -60,6 +67,9 @@ class Fit:
         """Every event once; the mean loss of the steps. Its chances follow from the seed and its number alone."""
         order = torch.Generator().manual_seed(_SEEDS * self.config.training.seed + number)
         torch.manual_seed(_SEEDS * (number + 1) + self.who.rank)  # dropout is each rank's own
+        if self.ties is not None:
+            chances = torch.rand(len(self.ties), generator=order, dtype=torch.float64)
+            self.objective.read(self.ready.moved((self.ties + chances.to(self.ties.device)).argsort()))
         self.model.train()
         total, steps = torch.zeros((), device=self.who.device), 0
         for batch in self._batches(order):
@@ -81,6 +91,7 @@ class Fit:
 
     def validate(self) -> tuple[float, float]:
         """Recall@10 and NDCG@10 of the weights as they would be kept."""
+        self.objective.read(self.ready)
         return validate(self._shown, self.ready, self.objective.past)
 
     def keep(self) -> None:
@@ -98,9 +109,9 @@ class Fit:
 
     def _batches(self, order: torch.Generator) -> Iterator[Batch]:
         """All events once, in random order, in equal parts of at most batch_size."""
-        ready, size = self.ready, self.config.training.batch_size
+        ready = self.ready
         shuffled = ready.train[torch.randperm(len(ready.train), generator=order).to(ready.train.device)]
-        for places in shuffled.chunk(math.ceil(len(shuffled) / size)):
+        for places in shuffled.chunk(self.steps_an_epoch):
             pairs = self._drawn(order, len(places) if self.objective.with_tags else 0, len(ready.tag_rows))
             negatives = self._drawn(order, self.objective.n_negatives, len(ready.features))
             yield Batch(places, pairs, negatives)
@@ -119,10 +130,10 @@ class Fit:
         if rules.clip_norm:
             clip(both, rules.clip_norm)
         self.steps += 1
-        share = min(1.0, self.steps / rules.warmup_steps) if rules.warmup_steps else 1.0
+        rate = learning_rate(self.steps, self.all_steps, rules)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = rules.learning_rate * share
+                group["lr"] = rate
             optimiser.step()
         if self.averaged is not None:
             decay = min(rules.ema, (1 + self.steps) / (10 + self.steps))
@@ -197,6 +208,14 @@ def _optimisers(model: ThreeTowers, objective: Objective, config: TowersConfig) 
         kind = {"row_wise_adam": RowWiseAdam, "row_wise_adagrad": RowWiseAdagrad}[rules.tables]
         found.append(kind(model.tables(), lr=rules.learning_rate))
     return found
+
+
+def learning_rate(step: int, steps: int, rules: TrainingSettings) -> float:
+    """Of step 1, 2 ... of `steps`: up in a line while it warms up, then down in a line to final_rate at the last."""
+    if step < rules.warmup_steps:
+        return rules.learning_rate * step / rules.warmup_steps
+    left = (steps - step) / max(1, steps - rules.warmup_steps)
+    return rules.learning_rate * (rules.final_rate + (1 - rules.final_rate) * min(1.0, max(0.0, left)))
 
 
 def clip(model: nn.Module, most: float) -> float:

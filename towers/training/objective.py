@@ -2,11 +2,15 @@
 
     L = L_user-item + sum of weight * L_term        over tag, category, corruption, chain and distillation
 
+Where the network has two members, each learns by itself: terms of vectors that meet are taken of each member's own, and
+the mean of both is the term. A loss of the summed score would let one member lean on the other.
+
 An event is asked for from what its user did before it; in a batch each item is encoded once, whatever it is used for.
 Encoding may run in bf16, losses are fp32. With several processes each encodes its part of the batch, and every one has
 the loss of the whole (training/distributed.py).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -22,7 +26,7 @@ from towers.losses.gbce import gbce
 from towers.losses.mixed import drawn_hits, mixed_softmax
 from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
 from towers.losses.temperature import Temperature
-from towers.model import ThreeTowers
+from towers.model import ThreeTowers, part_of
 from towers.repeats import Past, past
 from towers.training.distillation import AuxiliaryHead, Teacher, distillation
 from towers.training.distributed import World
@@ -53,22 +57,38 @@ class Encoded:
     tags: Tensor  # (P, D)
     described: Tensor  # (P, D) of the items that the tags describe
 
+    def members(self, count: int) -> Iterator["Encoded"]:
+        """The parts that each of the network's members made, as unit vectors again."""
+        for member in range(count):
+            yield Encoded(*(part_of(getattr(self, one.name), member, count) for one in fields(self)))
+
 
 class Objective(nn.Module):
     """L, with what it learns itself. That is left behind after training."""
 
     def __init__(self, config: TowersConfig, ready: Prepared, who: World, teacher: Teacher | None = None) -> None:
         super().__init__()
-        self.config, self.loss, self.ready, self.who, self.teacher = config, config.loss, ready, who, teacher
+        self.config, self.loss, self.who, self.teacher = config, config.loss, who, teacher
         self.log_q_items = log_frequency(ready.events.items[ready.train], len(ready.features))  # (N,)
         self.log_q_tags = log_frequency(ready.tag_items, len(ready.features))  # (N,)
         tasks = {name: task for task, name in enumerate(config.network.tasks)}
         codes = [tasks.get(name, 0) for name in config.inputs.behaviours]
         self.task_of = torch.tensor(codes, device=who.device)  # (K,)
-        self.past: Past | None = past(ready.events, len(codes)) if config.network.repeats else None
+        self.past: Past | None = None
+        self.read(ready)
         self.temperature = Temperature(self.loss.temperature, learnt=self.loss.learn_temperature)
-        self.auxiliary = AuxiliaryHead(config.network.dim) if teacher is not None else None
+        self.auxiliary = AuxiliaryHead(config.network.width) if teacher is not None else None
+        self.user_item = self.loss.user_item
+        if self.user_item == "auto":
+            small = len(ready.features) <= self.loss.full_items and not config.network.repeats
+            self.user_item = "full" if small else "mixed"
         self.chain_bias = nn.Parameter(torch.zeros(len(tasks))) if self.loss.chain else None
+
+    def read(self, ready: Prepared) -> None:
+        """From now on these data: the same, with ties in another order."""
+        self.ready = ready
+        if self.config.network.repeats:
+            self.past = past(ready.events, len(self.config.inputs.behaviours))
 
     @property
     def with_tags(self) -> bool:
@@ -78,7 +98,7 @@ class Objective(nn.Module):
     @property
     def n_negatives(self) -> int:
         """Items to draw for a batch."""
-        return self.loss.negatives if self.loss.user_item in ("mixed", "gbce") else 0
+        return self.loss.negatives if self.user_item in ("mixed", "gbce") else 0
 
     def forward(self, model: ThreeTowers, batch: Batch) -> Tensor:
         """L of a batch, a scalar."""
@@ -89,22 +109,26 @@ class Objective(nn.Module):
             views = self._views(model, mine) if self.loss.corruption else None
         found = Encoded(*(self.who.gather(getattr(found, part.name)) for part in fields(found)))
 
-        loss = self._user_item(model, whole, found, catalogue)
-        if len(whole.pairs) and self.loss.tag:
-            loss = loss + self.loss.tag * self._tag(whole, found)
-        if len(whole.pairs) and self.loss.category:
-            loss = loss + self.loss.category * self._category(whole, found)
+        bonus, count = self._bonus(model, whole, found), self.config.network.members
+        loss = torch.zeros((), device=self.who.device)
+        for member, parts in enumerate(found.members(count)):
+            term = self._user_item(whole, parts, part_of(catalogue, member, count), bonus)
+            if len(whole.pairs) and self.loss.tag:
+                term = term + self.loss.tag * self._tag(whole, parts)
+            if len(whole.pairs) and self.loss.category:
+                term = term + self.loss.category * self._category(whole, parts)
+            if self.chain_bias is not None:
+                term = term + self.loss.chain * self._chain(whole, parts, self.chain_bias)
+            loss = loss + term / count
         if views is not None:
             loss = loss + self.loss.corruption * info_nce(*views, self.temperature())
-        if self.chain_bias is not None:
-            loss = loss + self.loss.chain * self._chain(whole, found, self.chain_bias)
         if self.auxiliary is not None and self.teacher is not None:
             loss = loss + self.loss.distillation * self._distillation(whole, found, self.auxiliary, self.teacher)
         return loss
 
     def _encode(self, model: ThreeTowers, batch: Batch) -> tuple[Encoded, Tensor]:
         """The vectors of a batch, and those that its items are rows of: of the catalogue, if the loss asks for all."""
-        ready, full = self.ready, self.loss.user_item == "full"
+        ready, full = self.ready, self.user_item == "full"
         users, targets = ready.users[batch.places], ready.events.items[batch.places]
         described, tags = ready.tag_items[batch.pairs], ready.tag_rows[batch.pairs]
         window = ready.events.before(batch.places, users, self.config.features.history)
@@ -124,26 +148,30 @@ class Objective(nn.Module):
         )
         return encoded, vectors
 
-    def _user_item(self, model: ThreeTowers, batch: Batch, found: Encoded, catalogue: Tensor) -> Tensor:
+    def _bonus(self, model: ThreeTowers, batch: Batch, found: Encoded) -> Tensor | None:
+        """(B, B + S) of the term for repeats."""
+        if model.repeats is None or self.past is None:
+            return None
+        own = self.past.own(batch.places, self.ready.users[batch.places])
+        sampled = torch.cat([self._targets(batch), batch.negatives])  # (B + S,)
+        vectors = torch.cat([found.wanted, found.negatives])  # (B + S, D)
+        return model.repeats.over(own, len(batch.places), sampled, vectors)
+
+    def _user_item(self, batch: Batch, found: Encoded, catalogue: Tensor, bonus: Tensor | None) -> Tensor:
         targets, weights, t = self._targets(batch), self.ready.weights[batch.places], self.temperature()
         asked, n_items = (
             found.asked[torch.arange(len(targets), device=targets.device), self._tasks(batch)],
             len(self.log_q_items),
         )
-        if self.loss.user_item == "full":
+        if self.user_item == "full":
             return full_softmax(asked, catalogue, targets, t, weights)
         drawn = drawn_hits(targets, batch.negatives)  # (B, S)
-        if self.loss.user_item == "gbce":
+        if self.user_item == "gbce":
             return gbce(asked, found.wanted, found.negatives, drawn, n_items, self.loss.calibration, t, weights)
         hits = torch.cat([self._hits(batch), drawn], dim=1)  # (B, B + S)
         sampled = torch.cat([targets, batch.negatives])  # (B + S,)
-        bonus = None
-        if model.repeats is not None and self.past is not None:
-            own = self.past.own(batch.places, self.ready.users[batch.places])
-            vectors = torch.cat([found.wanted, found.negatives])  # (B + S, D)
-            bonus = model.repeats.over(own, len(targets), sampled, vectors)  # (B, B + S)
         log_q = self.log_q_items[sampled]
-        if self.loss.user_item == "mixed":
+        if self.user_item == "mixed":
             return mixed_softmax(asked, found.wanted, found.negatives, log_q, hits, n_items, t, weights, bonus)
         return sampled_softmax(asked, found.wanted, log_q, hits, t, weights, bonus)
 

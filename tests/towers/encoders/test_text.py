@@ -111,6 +111,23 @@ def test_sentence_vectors_are_a_second_field(pooling):
     assert encoder_of(pooling).fields == 1
 
 
+def test_sentence_vectors_are_centred_and_scaled_by_one_number():
+    encoder = encoder_of("mean", vector_dim=2)
+    vectors = torch.tensor([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [3.0, 5.0]]).double()
+    encoder.fit(vectors)
+    assert encoder.centre.tolist() == [3, 5]
+    assert encoder.spread.item() == pytest.approx(1.0)  # squares 4, 0, 4, 0 and four zeros: their mean is 1
+    encoder.fit(vectors * 3)
+    assert encoder.spread.item() == pytest.approx(3.0)
+    weight, bias = encoder.project.weight.detach().numpy(), encoder.project.bias.detach().numpy()
+    bags = TokenBags(BAGS.rows, torch.tensor([0, 2, 2, 4, 5]))
+    found = encoder(bags, vectors * 3).detach().numpy()[:, 1]
+    expected = np.array([[-2.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]]) @ weight.T + bias
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    encoder.fit(torch.ones(3, 2).double())
+    assert encoder.spread == 1
+
+
 @pytest.mark.parametrize("pooling", ["mean", "attention"])
 def test_gradients_sparse_and_dense(pooling):
     sparse, dense = encoder_of(pooling, sparse=True), encoder_of(pooling, sparse=False)

@@ -1,13 +1,15 @@
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from towers.config import TrainingSettings
 from towers.data import prepare
 from towers.training.distributed import World
-from towers.training.fit import Fit, average, clip
+from towers.training.fit import Fit, average, clip, learning_rate
 from towers.training.optimisers import RowWiseAdagrad, RowWiseAdam
 
 
@@ -75,6 +77,44 @@ def test_an_epochs_chances_follow_from_the_seed_and_its_number(shop, small):
         again.model.load_state_dict(start)
         assert again.epoch(number) == losses[seed, number]
     assert len(set(losses.values())) == 3
+
+
+def test_the_rate_goes_up_in_a_line_and_down_in_another():
+    rules = TrainingSettings(learning_rate=0.8, warmup_steps=4, final_rate=0.25)
+    found = [learning_rate(step, 10, rules) for step in range(1, 12)]
+    assert found == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.2])
+    assert learning_rate(9, 4, replace(rules, warmup_steps=4)) == pytest.approx(0.2)  # it only ever warms up
+    assert learning_rate(7, 10, replace(rules, final_rate=1.0)) == pytest.approx(0.8)
+    assert learning_rate(5, 10, replace(rules, warmup_steps=0)) == pytest.approx(0.8 * (0.25 + 0.75 / 2))
+
+
+def test_the_rate_falls_over_all_epochs(shop, small):
+    fit = fit_of(shop, small, training={"final_rate": 0.5, "max_epochs": 2, "learning_rate": 0.004})
+    for number in (1, 2):
+        fit.epoch(number)
+        steps = fit.steps_an_epoch
+        assert steps == math.ceil(len(fit.ready.train) / 256)
+        assert fit.optimisers[0].param_groups[0]["lr"] == pytest.approx(0.004 * (1 - 0.25 * number))
+
+
+def test_events_of_one_moment_stand_in_a_new_order_each_epoch(shop, small):
+    days = replace(shop.data, times=shop.data.times // (4 * 86_400) * 86_400)  # four a day
+    config = small.but(training={"shuffle_ties": True})
+    torch.manual_seed(0)
+    fit = Fit(prepare(days, config), config, World(), None, None)
+    orders = []
+    for number in (1, 2):
+        fit.epoch(number)
+        orders.append(fit.objective.ready.events.items)
+    assert not torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], fit.ready.events.items)
+    fit.validate()
+    assert torch.equal(fit.objective.ready.events.items, fit.ready.events.items)
+    assert fit_of(shop, small, training={"shuffle_ties": True}).ties is None  # there are none
+    assert fit_of(shop, small).ties is None
+    resumed = Fit(prepare(days, config), config, World(), None, None)
+    resumed.epoch(2)
+    assert torch.equal(resumed.objective.ready.events.items, orders[1])
 
 
 def test_warm_up_raises_the_rate_step_by_step(shop, small):
@@ -159,5 +199,5 @@ def test_averaged_weights_are_the_ones_ranked_and_kept(shop, small):
 def test_deviations_name_the_layers(shop, small):
     fit = fit_of(shop, small)
     fit.epoch(1)
-    assert {"item.body", "user.body", "text"} <= set(fit.deviations)
+    assert {"item.members.0.body", "user.members.0.body", "text"} <= set(fit.deviations)
     assert all(value > 0 for value in fit.deviations.values())

@@ -78,6 +78,30 @@ def test_other_kinds_of_user_item_loss(shop, small, kind):
     assert case.loss == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_auto_is_the_whole_catalogue_while_it_is_small(shop, small):
+    full = Case(shop, small, loss={"user_item": "full"}).loss
+    assert Case(shop, small, loss={"user_item": "auto", "full_items": shop.n_items}).loss == full
+    mixed = Case(shop, small, loss={"user_item": "auto", "full_items": shop.n_items - 1})
+    assert mixed.loss == Case(shop, small, loss={"user_item": "mixed"}).loss
+    assert mixed.objective.n_negatives == small.loss.negatives
+    again = Case(shop, small, loss={"user_item": "auto"}, network={"repeats": True})
+    assert again.objective.user_item == "mixed"  # the whole catalogue has no term for repeats
+
+
+def test_members_of_a_pair_learn_each_by_its_own_loss(shop, small):
+    case = Case(shop, small, network={"pair": True}, loss={"tag": 0.3})
+    rows, items = case.ready.tag_rows[case.batch.pairs], case.ready.tag_items[case.batch.pairs]
+    tags = case.model.tags(case.ready.tags.select(rows))
+    log_q = log_frequency(case.ready.tag_items, shop.n_items)[items]
+    expected = 0.0
+    for half in (slice(0, 16), slice(16, 32)):
+        users, wanted = (side[:, half] * 2**0.5 for side in (case.people[:, 0], case.items))
+        event = sampled_softmax(users, wanted[case.targets], case.log_q[case.targets], case.hits, T, case.weights)
+        tag = sampled_softmax(tags[:, half] * 2**0.5, wanted[items], log_q, accidental_hits(rows, items), T)
+        expected += (event.item() + 0.3 * tag.item()) / 2
+    assert case.loss == pytest.approx(expected, rel=1e-5)
+
+
 def test_tags_and_their_categories(shop, small):
     case = Case(shop, small, loss={"tag": 0.3, "category": 0.7})
     rows, items = case.ready.tag_rows[case.batch.pairs], case.ready.tag_items[case.batch.pairs]
