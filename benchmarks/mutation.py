@@ -46,8 +46,6 @@ OTHERS = {
     "towers/topk_cuda.py": ["tests/towers/test_topk.py"],
     "towers/topk_order.py": ["tests/towers/test_topk.py"],
     "recgpt/stages/exporting.py": ["tests/stages/test_score.py::TestExport"],
-    "recgpt/stages/fusion.py": ["tests/stages/test_score.py::TestBeta"],
-    "recgpt/stages/scorer.py": ["tests/stages/test_score.py::test_a_tag_that_was_retired_by_then_brings_nothing"],
 }
 
 # Lines that say the same when changed, by why they do.
@@ -60,11 +58,13 @@ SAME = {
         "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
     ),
     "any larger number keeps users apart": ("span = np.ptp(np.concatenate([times, moments])) + 1  # seconds",),
+    "a place beyond the last has nothing": ("starts = np.searchsorted(places.numpy(), np.arange(len(block) + 1))",),
     "torch checks or does not": (
         "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",
     ),
     "any negative number says that there is none": (
         "return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)",
+        "rows = np.append(self.selection.rows, -1)[found.numpy()]  # place -1 is the last: -1 again",
     ),
 }
 

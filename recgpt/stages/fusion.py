@@ -23,7 +23,7 @@ from recgpt.stages.score import blocks
 from recgpt.stages.scorer import Scorer
 from recgpt.stages.towers import load_newest
 
-GRID: Final = tuple(round(step / 20, 2) for step in range(21))
+GRID: Final = tuple(step / 20 for step in range(21))
 
 Array = npt.NDArray[Any]
 

@@ -129,7 +129,7 @@ class Scorer:
             or_(Tag.retired_night.is_(None), Tag.retired_night > day),
         )
         tags: dict[str, list[Tag]] = defaultdict(list)
-        with Session(self.night.store, expire_on_commit=False) as session:
+        with Session(self.night.store) as session:
             for tag in session.scalars(query.order_by(Tag.id)):
                 tags[tag.user_id].append(tag)
         return tags

@@ -89,11 +89,11 @@ HISTORIES = [
     # Item 0 was bought before; 3 is out of stock, -1 a search, 4 was only looked at.
     history(
         "ann", ("2026-10-01", 1, 0), ("2026-10-31T23:59:59", 0, 1), ("2026-11-01", 1, 2), ("2026-11-02", 1, 0),
-        ("2026-11-03", 1, 3), ("2026-11-03", 1, -1), ("2026-11-04", 0, 4), ("2026-11-05", 1, 1), ("2026-11-05", 1, 2),
+        ("2026-11-03", 1, 3), ("2026-11-03", 1, -1), ("2026-11-04", 0, 4), ("2026-11-05", 1, 1), ("2026-11-06", 1, 1),
     ),
     history("bob", ("2026-10-01", 1, 0)),  # took nothing afterwards
     history("cat", ("2026-11-02", 1, 1)),  # has no tags
-    history("dan", ("2026-11-02", 1, 4)),
+    history("dan", ("2026-11-02", 1, 4), ("2026-11-02", 1, 0)),
 ]  # fmt: skip
 TAGS = {"ann": ["tea", "cup"], "bob": ["tea"], "dan": ["cup"]}
 SCORES = {"tea": [0.1, 0.2, 0.3, 0.4, 0.5], "cup": [0.5, -0.4, 0.3, -0.2, 0.1]}
@@ -154,7 +154,7 @@ def test_users_with_tags_who_took_something_new_are_asked(monkeypatch: pytest.Mo
     assert ann[2].tolist() == [1, 2]  # new, offered, and bought: not 0, 3 or 4
     assert dan[0].tolist() == [0, 1, 2, hidden, 4]
     assert dan[1] == pytest.approx([0.5, -0.4, 0.3, hidden, 0.1])
-    assert dan[2].tolist() == [4]
+    assert dan[2].tolist() == [0, 4]
 
 
 def test_only_the_nights_users_are_read() -> None:

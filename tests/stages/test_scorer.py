@@ -1,16 +1,19 @@
 """Lists against the same ones made a pair of user and item at a time, on a shop without a database."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import StaticPool, create_engine
+from sqlalchemy.orm import Session
 
 from recgpt.config import Behaviour, Score
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages.scorer import Scorer
+from recgpt.store.tables import Base, Tag
 from towers.config import Inputs, TowersConfig
 from towers.encoders.history import events
 from towers.features import Users, text_features, user_features
@@ -180,3 +183,25 @@ def test_without_tags_or_items_there_are_no_lists() -> None:
     shop.tags = {}
     assert shop.scorer.recommend(histories()) == {}
     assert Shop(categories=("nothing",)).scorer.recommend(histories()) == {}
+
+
+def test_tags_hold_from_their_first_night_until_the_one_that_retired_them() -> None:
+    store = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(store)
+    day, before, after = date(2026, 10, 31), date(2026, 10, 30), date(2026, 11, 1)
+    rows = [
+        ("ann", "since long", before, None), ("ann", "since tonight", day, None), ("ann", "to come", after, None),
+        ("ann", "retired tonight", before, day), ("cat", "still there", before, after), ("eve", "not asked", day, None),
+    ]  # fmt: skip
+    with Session(store) as session:
+        session.add_all(
+            Tag(user_id=user, interest_id=1, tag=text, state="ready", since_night=since, retired_night=retired)
+            for user, text, since, retired in rows
+        )
+        session.commit()
+    scorer: Any = SimpleNamespace(night=SimpleNamespace(store=store, day=day))
+    found = Scorer.tags(scorer, histories())
+    assert {user: [tag.tag for tag in tags] for user, tags in found.items()} == {
+        "ann": ["since long", "since tonight"],
+        "cat": ["still there"],
+    }
