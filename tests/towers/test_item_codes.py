@@ -39,12 +39,14 @@ def test_collaborative_vectors_are_those_of_the_normalised_matrix(shop, small):
 
 def test_few_users_leave_zeros_beyond(shop, small):
     data = replace(shop.data, unused=shop.data.users > 2)
-    found = collaborative(prepare(replace(data, user_ids=data.user_ids), small), 0)
+    ready = prepare(data, small)
+    found = collaborative(ready, 0)
     assert found.shape == (shop.n_items, SINGULAR)
     assert found.isfinite().all()
     unseen = torch.ones(shop.n_items, dtype=torch.bool)
-    unseen[shop.data.items[shop.data.users <= 2]] = False
+    unseen[ready.events.items[ready.train]] = False
     assert (found[unseen] == 0).all()  # to the last bit: what is not zero is made of length one
+    assert (found[~unseen].abs().sum(1) > 0).all()  # also of an item with one event
 
 
 def test_content_is_the_mean_of_fixed_random_vectors(config):
