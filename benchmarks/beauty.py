@@ -1,17 +1,23 @@
 """The user-item channel on Amazon Beauty 2014, leave-one-out over all 12,101 items, beside every baseline in one run.
 
-    python benchmarks/beauty.py [--quick] [--data FOLDER] [--seeds 1 2 3] [--vectors]
+    python benchmarks/beauty.py [--quick] [--data FOLDER] [--seeds 1 2 3] [--no-vectors] [--keep FOLDER]
 
 The protocol is that of recgpt.evaluation.leave_one_out, both ways: strict, and refitted on the validation events too.
-The towers are those of the default settings, a mean over the seeds; settings of the baselines are chosen on validation.
-Towers and the two strongest baselines are compared by paired bootstrap over users. A day's events stand in the order of
-item ids, so a second table has that order shuffled. --vectors adds the packaged sentence encoder's vectors.
+The towers are those of the default settings with the packaged sentence encoder's vectors, as a night has them; a mean
+over the seeds. Settings of the baselines are chosen on validation. Towers and the two strongest baselines are compared
+by paired bootstrap over users. A day's events stand in the order of item ids, which no shop knows in advance; the
+towers don't learn it (training.shuffle_ties). A second table has the order of each day shuffled, for one seed.
+
+--keep writes what each model answered as soon as it is there, and a second call goes on from that. Its files hold the
+data set's items by user, so the folder stays out of the repository.
 """
 
 import argparse
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +48,12 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=BEAUTY, help="folder with users, items and events.parquet")
     parser.add_argument("--quick", action="store_true", help="one seed, three epochs, fewer settings, one table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--vectors", action="store_true", help="read the sentence encoder's vectors too")
+    parser.add_argument("--no-vectors", action="store_true", help="leave out the sentence encoder's vectors")
+    parser.add_argument("--keep", type=Path, help="folder for the answers, from which a second call goes on")
     arguments = parser.parse_args()
     if not (arguments.data / "events.parquet").exists():
         parser.error(f"no events.parquet in {arguments.data}: name the folder with --data")
-    shop = with_vectors(beauty(arguments.data)) if arguments.vectors else beauty(arguments.data)
+    shop = beauty(arguments.data) if arguments.no_vectors else with_vectors(beauty(arguments.data))
     config = TowersConfig(shop.inputs)
     seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     if arguments.quick:
@@ -55,11 +62,12 @@ def main() -> int:
     figures: list[Figure] = []
     for order in ("log",) if arguments.quick else ("log", "shuffled"):
         data = shop.data if order == "log" else reordered(shop)
-        figures += measure(data, config, seeds, order, quick=arguments.quick)
+        few = seeds if order == "log" else seeds[:1]
+        figures += measure(data, config, few, order, Kept(arguments.keep), quick=arguments.quick)
     notes = {
         "quick": arguments.quick,
         "seeds": seeds,
-        "vectors": arguments.vectors,
+        "vectors": not arguments.no_vectors,
         "threads": torch.get_num_threads(),
         "users": len(shop.data.user_ids),
         "items": len(shop.data.item_ids),
@@ -68,7 +76,45 @@ def main() -> int:
     return 0 if report("beauty", figures, **notes) else 1
 
 
-def measure(data: TrainingData, config: TowersConfig, seeds: list[int], order: str, *, quick: bool) -> list[Figure]:
+@dataclass(frozen=True)
+class Answer:
+    ranking: np.ndarray  # (Q, 10)
+    fit: float  # seconds
+    score: float  # seconds
+    note: str = ""  # what was chosen
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Answers in a folder, by what they are of."""
+
+    folder: Path | None
+
+    def or_made(self, name: str, make: Callable[[], dict[Way, Answer]]) -> dict[Way, Answer]:
+        if self.folder is None:
+            return make()
+        file = self.folder / f"{name}.npz"
+        if not file.exists():
+            made = make()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            columns = {f"{way} {part}": value for way, one in made.items() for part, value in vars(one).items()}
+            np.savez_compressed(file.with_suffix(".part.npz"), **columns)
+            file.with_suffix(".part.npz").rename(file)
+        with np.load(file) as found:
+            return {
+                way: Answer(
+                    found[f"{way} ranking"],
+                    float(found[f"{way} fit"]),
+                    float(found[f"{way} score"]),
+                    str(found[f"{way} note"]),
+                )
+                for way in Way
+            }
+
+
+def measure(
+    data: TrainingData, config: TowersConfig, seeds: list[int], order: str, kept: Kept, *, quick: bool
+) -> list[Figure]:
     """All models, both ways, on one order of the log."""
     asked = questions(data.users, data.items, len(data.user_ids), len(data.item_ids))
     n_users = len(asked.strict.users)
@@ -77,30 +123,29 @@ def measure(data: TrainingData, config: TowersConfig, seeds: list[int], order: s
     print(f"\nevents of a day in the order of the {'log' if order == 'log' else 'dice'}, {n_users:,} users")
     print(f"{'':<16}{'way':<10}{'recall@10':>10}{'ndcg@10':>9}{'mrr@10':>9}{'coverage':>10}{'fit s':>8}{'users/s':>9}")
 
-    def keep(name: str, way: Way, rankings: list[np.ndarray], fit: float, score: float) -> None:
-        each = [values(ranking, asked.test(way)) for ranking in rankings]
+    def show_row(name: str, way: Way, answers: list[Answer]) -> None:
+        each = [values(one.ranking, asked.test(way)) for one in answers]
+        fit, score = (float(np.mean([getattr(one, part) for one in answers])) for part in ("fit", "score"))
         found[name, way] = {metric: np.mean([one[metric] for one in each], axis=0) for metric in each[0]}
         speeds[name] = n_users / score
         means = "".join(
             f"{one.mean():>{width}.4f}" for one, width in zip(found[name, way].values(), (10, 9, 9), strict=True)
         )
-        covered = metrics.coverage(np.concatenate(rankings), len(data.item_ids), 10)
+        covered = np.mean([metrics.coverage(one.ranking, len(data.item_ids), 10) for one in answers])
         print(f"{name:<16}{way:<10}{means}{covered:>10.3f}{fit:>8.1f}{speeds[name]:>9,.0f}", flush=True)
 
-    for peer in peers(quick, order):
-        fitted = choose(peer, asked.validation)
+    def answers_of(peer: Peer) -> dict[Way, Answer]:
+        fitted, out = choose(peer, asked.validation), {}
+        note = f"strength {fitted.strength:g}, half-life {fitted.half_life:g} events"
         for way in Way:
             if way is Way.REFITTED:
                 fitted = fitted.again(asked.refitted.learnt.counts())
             ranking, seconds = fitted.answer(asked.test(way))
-            keep(peer.name, way, [ranking], fitted.seconds, seconds)
-        print(f"{'':<16}strength {fitted.strength:g}, half-life {fitted.half_life:g} events")
+            out[way] = Answer(ranking, fitted.seconds, seconds, note)
+        return out
 
-    answers: dict[Way, list[np.ndarray]] = {way: [] for way in Way}
-    fits: dict[Way, list[float]] = {way: [] for way in Way}
-    scoring = []
-    for seed in seeds:
-        epochs = 0
+    def answers_with(seed: int) -> dict[Way, Answer]:
+        epochs, out = 0, {}
         for way in Way:
             settings: dict[str, Any] = {"seed": seed, "refit": False}
             if way is Way.REFITTED:
@@ -108,12 +153,19 @@ def measure(data: TrainingData, config: TowersConfig, seeds: list[int], order: s
             trained = train(for_training(data, way), config.but(training=settings), progress=show)
             epochs = trained.best.number
             ranking, seconds = contender.of_users(trained.model, *for_histories(data)).answer(asked.test(way), 10)
-            answers[way].append(ranking)
-            fits[way].append(trained.seconds)
-            scoring.append(seconds)
+            out[way] = Answer(ranking, trained.seconds, seconds, f"{epochs} epochs")
+        return out
+
+    for peer in peers(quick, order):
+        answers = kept.or_made(f"{order} {peer.name}", partial(answers_of, peer))
+        for way in Way:
+            show_row(peer.name, way, [answers[way]])
+        print(f"{'':<16}{answers[Way.STRICT].note}")
+    ours = [kept.or_made(f"{order} towers {seed}", partial(answers_with, seed)) for seed in seeds]
     for way in Way:
-        keep(TOWERS, way, answers[way], float(np.mean(fits[way])), float(np.mean(scoring)))
-    whole = float(np.mean(np.add(fits[Way.STRICT], fits[Way.REFITTED])))
+        show_row(TOWERS, way, [one[way] for one in ours])
+    print(f"{'':<16}{', '.join(one[Way.STRICT].note for one in ours)}")
+    whole = float(np.mean([sum(one[way].fit for way in Way) for one in ours]))
     return figures_of(found, speeds, whole, order)
 
 

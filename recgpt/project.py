@@ -109,8 +109,8 @@ strategy = "each"                     # a short question per interest; "single" 
 
 # [towers.features]                   # what is read of items, users and events
 # item_id = true
-# category_levels = 1                 # of an item's path; the last level is the whole path; 0: none
-# brand = false
+# category_levels = 5                 # prefixes of an item's path that are summed, the last the whole; 0: none
+# brand = true
 # semantic_levels = 0                 # of codes by residual k-means of what the items are like; 0: none
 # semantic_codes = 64                 # in a level
 # user_id = false                     # off: a user is what they did, nothing else
@@ -127,7 +127,8 @@ strategy = "each"                     # a short question per interest; "single" 
 # pools = ["recency"]                 # and "mean", "aged", "sequence": what makes a few vectors of them
 
 # [towers.network]
-# dim = 64
+# dim = 64                            # of a member's vectors
+# pair = true                         # two members side by side; what is served is twice as wide
 # hidden = 128
 # interaction = "none"                # or "fm", "dots", "cross", "cross_low_rank", "autoint", "hiformer"
 # interaction_layers = 2
@@ -141,7 +142,8 @@ strategy = "each"                     # a short question per interest; "single" 
 # id_dropout = 0.1                    # share of ids hidden in training, so that text alone carries a new item
 
 # [towers.loss]                       # the terms, each with its weight; 0 leaves a term out
-# user_item = "in_batch"              # or "mixed", "full", "gbce"; its weight is 1
+# user_item = "auto"                  # full up to full_items, else mixed; or "in_batch", "mixed", "full", "gbce"
+# full_items = 20000                  # the largest catalogue that is encoded whole at each step
 # negatives = 1024                    # mixed, gbce: drawn evenly from the catalogue for a batch
 # calibration = 0.75                  # gbce
 # temperature = 0.07
@@ -154,12 +156,13 @@ strategy = "each"                     # a short question per interest; "single" 
 # distillation = 0.0
 
 # [towers.training]
-# batch_size = 1024
-# max_epochs = 30
+# batch_size = 2048                   # at most; a hundredth of the events where these are few
+# max_epochs = 10
 # patience = 3
-# learning_rate = 0.002
+# learning_rate = 0.003
+# final_rate = 0.02                   # share of it at max_epochs: it falls in a line after the warm-up; 1: it stays
 # weight_decay = 0.01
-# warmup_steps = 0
+# warmup_steps = 100                  # at most; a tenth of all steps where these are few
 # clip_norm = 0.0                     # of all gradients together; 0: not clipped
 # ema = 0.0                           # decay a step of averaged weights, which are then the ones kept; 0: none
 # tables = "adamw"                    # or "row_wise_adam", "row_wise_adagrad": the optimiser of ids and word pieces
@@ -168,6 +171,7 @@ strategy = "each"                     # a short question per interest; "single" 
 # refit = false                       # then train anew on all events, for as many epochs as were best
 # validation_share = 0.1              # of events, the latest ones
 # validation_events = 4096
+# shuffle_ties = true                 # events of a user at one moment stand in a new order each epoch
 # repeats = false                     # in validation, an item that the user had before counts too
 # precision = "fp32"                  # or "bf16", on a GPU
 # seed = 0

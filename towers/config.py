@@ -54,7 +54,7 @@ class FeatureSettings:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic's own name: an unknown key is refused)
 
     item_id: bool = True
-    category_levels: int = 5  # prefixes of an item's path that are summed: of 1, 2 ... steps, and the whole; 0: none
+    category_levels: int = 5  # prefixes of an item's path that are summed, the last the whole; 0: none
     brand: bool = True
     semantic_levels: int = 0  # of codes by residual k-means of what the items are like; 0: none
     semantic_codes: int = 64  # in a level
@@ -152,13 +152,13 @@ class TrainingSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    batch_size: int = 2048
+    batch_size: int = 2048  # at most; a hundredth of the events where these are few
     max_epochs: int = 10
     patience: int = 3  # epochs without a better one, and then it stops
     learning_rate: float = 3e-3
     final_rate: float = 0.02  # share of it at max_epochs: it falls in a line after the warm-up; 1: it stays
     weight_decay: float = 1e-2
-    warmup_steps: int = 100
+    warmup_steps: int = 100  # at most; a tenth of all steps where these are few
     clip_norm: float = 0.0  # of all gradients together; 0: not clipped
     ema: float = 0.0  # decay a step of the averaged weights that are then ranked and kept; 0: the weights as they are
     tables: Literal["adamw", "row_wise_adam", "row_wise_adagrad"] = "adamw"  # the optimiser of ids and word pieces

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from towers.config import TowersError
+from towers.config import TowersConfig, TowersError
 from towers.model import ThreeTowers, Tower
 
 MANIFEST = "manifest.json"
@@ -47,7 +47,7 @@ class Export:
     def vectors(self, name: str) -> tuple[list[str], Vectors]:
         """Ids and vectors (N, D) of all rows."""
         ids: list[str] = []
-        parts = [np.zeros((0, self.manifest["config"]["network"]["dim"]), np.float32)]
+        parts = [np.zeros((0, TowersConfig.from_json(self.manifest["config"]).network.width), np.float32)]
         for some, vectors in self.blocks(name):
             ids += some
             parts.append(vectors)

@@ -67,5 +67,5 @@ def test_user_vectors_of_another_task():
 
 def test_tags_ask_in_the_place_of_users(model):
     ours = contender.of_tags(model, walk())
-    assert ours.users.shape == (len(walk().tag_texts), SMALL.network.dim)
+    assert ours.users.shape == (len(walk().tag_texts), SMALL.network.width)
     assert ours.scores(np.array([1])).shape == (1, N_ITEMS)

@@ -28,7 +28,7 @@ RANGES = {
         "body": (["resnet"], ["wide"]),
     },
     "loss": {
-        "negatives": ([1], [0]),
+        **{name: ([1], [0]) for name in ("negatives", "full_items")},
         **{name: ([0.0, 2.0], [-1e-9]) for name in ("tag", "category", "corruption", "distillation")},
         "chain": ([0.0], [-1e-9]),
         "corruption_share": ([0.0, JUST_BELOW_1], [-1e-9, 1.0]),
@@ -40,6 +40,7 @@ RANGES = {
         **{name: ([1], [0]) for name in ("batch_size", "max_epochs", "patience", "validation_events")},
         **{name: ([0], [-1, -1e-9]) for name in ("weight_decay", "warmup_steps", "clip_norm", "pretrain_epochs")},
         "learning_rate": ([1e-9, 1.0], [0.0, -0.5]),
+        "final_rate": ([0, 0.0, 1, 1.0], [-1e-9, 1.001]),
         **{name: ([0.0, JUST_BELOW_1], [-1e-9, 1.0]) for name in ("validation_share", "ema")},
         "tables": (["row_wise_adam"], ["adam"]),
     },
@@ -78,7 +79,7 @@ def test_what_needs_something_else():
         with pytest.raises(SettingsError, match="repeats needs"):
             TWO.but(network={"repeats": True}, loss={"user_item": kind})
         TWO.but(loss={"user_item": kind})
-    for kind in ("in_batch", "mixed"):
+    for kind in ("auto", "in_batch", "mixed"):
         TWO.but(network={"repeats": True}, loss={"user_item": kind})
     for part, name in (("features", "semantic_levels"), ("training", "pretrain_epochs")):
         with pytest.raises(SettingsError, match=rf"{name} needs features\.item_id"):

@@ -76,6 +76,10 @@ def test_the_latest_are_held_out_also_where_some_are_no_use(small):
     assert ready.held_out.tolist() == [2, 4]
 
 
+def test_the_first_moment_is_learnt_from_however_much_is_held_out(small):
+    assert prepare(DATA, small.but(training={"validation_share": 0.9})).train.tolist() == [0]
+
+
 def test_items_of_one_category_are_of_a_kind_and_the_unknown_of_none(small):
     kinds = prepare(replace(DATA, categories=["x", "", "y", "x"]), small).kinds.tolist()
     assert kinds[1] == -1
@@ -131,6 +135,7 @@ def test_datetimes_are_moments_too(small):
         ({"items": np.full(5, -1)}, "no event to learn from"),
         ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([1])}, "tag_rows must be"),
         ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([0, 0])}, "one entry per pair"),
+        ({"tag_texts": ["x"], "tag_items": np.array([4]), "tag_rows": np.array([0])}, "tag_items must be"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(small, wrong, message):

@@ -14,7 +14,7 @@ from towers.topk import top_k
 @pytest.fixture(scope="module")
 def model() -> ThreeTowers:
     torch.manual_seed(0)
-    network = NetworkSettings(dim=8, hidden=16, interaction="cross", tasks=("purchase",), dropout=0.3)
+    network = NetworkSettings(dim=4, hidden=16, interaction="cross", tasks=("purchase",), dropout=0.3)
     return ThreeTowers(TowersConfig(network=network)).eval()
 
 
@@ -56,7 +56,7 @@ def test_vectors_come_back_with_their_ids(write, vectors):
         assert values.dtype == np.float32
         assert manifest[name]["rows"] == len(ids)
     assert found.manifest == manifest
-    assert manifest["config"]["network"]["dim"] == 8
+    assert manifest["config"]["network"]["dim"] == 4
     assert manifest["towers"] == "sha256:one"
 
 

@@ -26,6 +26,9 @@ from towers.training.validation import validate
 from towers.training.watch import ActivationWatch
 
 WATCH_EVERY = 100  # steps
+# A small shop's few events make few large batches, and too few steps to learn in; so its batches are smaller.
+STEPS_AN_EPOCH, LEAST_BATCH = 100, 64
+WARM_UP = 10  # of so many steps at most one warms up
 _SEEDS = 1_000_003  # keeps the seeds of epochs and of runs apart
 
 
@@ -56,7 +59,8 @@ class Fit:
 
     @property
     def steps_an_epoch(self) -> int:
-        return math.ceil(len(self.ready.train) / self.config.training.batch_size)
+        events = len(self.ready.train)
+        return math.ceil(events / min(self.config.training.batch_size, max(LEAST_BATCH, events // STEPS_AN_EPOCH)))
 
     @property
     def deviations(self) -> dict[str, float]:
@@ -108,7 +112,7 @@ class Fit:
         return self.model if self.averaged is None else self.averaged
 
     def _batches(self, order: torch.Generator) -> Iterator[Batch]:
-        """All events once, in random order, in equal parts of at most batch_size."""
+        """All events once, in random order, in equal parts."""
         ready = self.ready
         shuffled = ready.train[torch.randperm(len(ready.train), generator=order).to(ready.train.device)]
         for places in shuffled.chunk(self.steps_an_epoch):
@@ -212,9 +216,10 @@ def _optimisers(model: ThreeTowers, objective: Objective, config: TowersConfig) 
 
 def learning_rate(step: int, steps: int, rules: TrainingSettings) -> float:
     """Of step 1, 2 ... of `steps`: up in a line while it warms up, then down in a line to final_rate at the last."""
-    if step < rules.warmup_steps:
-        return rules.learning_rate * step / rules.warmup_steps
-    left = (steps - step) / max(1, steps - rules.warmup_steps)
+    warm = min(rules.warmup_steps, steps // WARM_UP)
+    if step < warm:
+        return rules.learning_rate * step / warm
+    left = (steps - step) / max(1, steps - warm)
     return rules.learning_rate * (rules.final_rate + (1 - rules.final_rate) * min(1.0, max(0.0, left)))
 
 

@@ -145,6 +145,32 @@ def test_gradients_sparse_and_dense(pooling):
     assert torch.autograd.gradcheck(outcome, values)
 
 
+def test_bags_seen_from_the_rows():
+    rows, offsets, texts = BAGS.by_row
+    assert rows.tolist() == [0, 1, 2, 3]
+    assert offsets.tolist() == [0, 1, 2, 3, 5]
+    assert texts.tolist() == [0, 2, 0, 2, 2]
+    assert [part.tolist() for part in token_bags(["", "!"], 5).by_row] == [[], [0], []]
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_the_gradient_of_a_mean_by_hand(sparse):
+    encoder = encoder_of("mean", sparse=sparse)
+    (encoder(BAGS) * torch.tensor([[1.0, -2.0], [7.0, 7.0], [0.5, 3.0]]).double()[:, None]).sum().backward()
+    grad = encoder.weight.grad
+    assert grad.is_sparse == sparse
+    if sparse:
+        assert grad._indices().tolist() == [[0, 1, 2, 3]]  # each once, before anyone sums
+    expected = [[0.5, -1], [0.5 / 3, 1], [0.5, -1], [1 / 3, 2], [0, 0]]  # row 3 stands in the third text twice
+    np.testing.assert_allclose(grad.to_dense().numpy(), expected, rtol=1e-12)
+
+
+def test_the_gradient_of_no_text():
+    encoder = encoder_of("mean", sparse=False)
+    encoder(token_bags(["", "!"], 5)).sum().backward()
+    assert not encoder.weight.grad.any()
+
+
 @pytest.mark.parametrize("pooling", ["mean", "attention"])
 def test_the_order_of_pieces_and_of_texts_does_not_matter(pooling):
     encoder = encoder_of(pooling)
