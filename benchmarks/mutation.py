@@ -51,24 +51,46 @@ OTHERS = {
 
 # Lines that say the same when changed, by why they do.
 SAME = {
-    "the size of a block: any gives the same": ("BLOCK = 1024  # events ranked at a time", "BATCH = 4096"),
-    "a size or a version that is chosen: the formula is the same": (
+    "the size of a block: any gives the same": (
+        "BLOCK = 1024  # events ranked at a time",
+        "BATCH = 4096",
+        'BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}',
+        "n = len(items) // max(1, round(len(items) / COLUMNS)) // GROUP * GROUP + GROUP",
+    ),
+    "a size, a number of rounds or a version that is chosen: the formula is the same": (
         "FEATURE_FORMAT = 2",
         "HASHED = 64  # width of the content made of word pieces",
         "SINGULAR = 32  # width of the collaborative part",
         "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
+        "STEPS = 15  # of Lloyd's algorithm, prices following",
+        "for step in range(ROUNDS + 1):",
+    ),
+    "a random start of either sign": (
+        "self.vectors = nn.Parameter(torch.randn(columns * BINS, dim) * 0.1)  # column by column",
+    ),
+    "any tiny number, against a division by zero": (
+        "return (losses * weights).sum() / weights.sum().clamp(min=1e-12)",
+        "shares = shares / shares.sum().clamp(min=1e-12)",
+    ),
+    "any negative number says that there is none": (
+        "return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)",
+        "rows = np.append(self.selection.rows, -1)[found.numpy()]  # place -1 is the last: -1 again",
     ),
     "any larger number keeps users apart": ("span = np.ptp(np.concatenate([times, moments])) + 1  # seconds",),
     "a place beyond the last has nothing": ("starts = np.searchsorted(places.numpy(), np.arange(len(block) + 1))",),
     "before training nothing is read of it": (
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
     ),
-    "torch checks or does not": (
+    "all in one code are all alike, and no prices part them": ("best = len(x) + 1, prices, code",),
+    "the same 64 bits": ("z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",),
+    "torch does as much without being told, but does not promise it": (
         "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",
+        "ranked = part[(x[part] @ (one - other)).argsort(stable=True)]",
+        "torch.mm(p, items, out=d_queries[start : start + rows]).mul_(scale)",  # it makes an empty `out` larger
+        "torch.set_num_threads(threads)",
     ),
-    "any negative number says that there is none": (
-        "return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)",
-        "rows = np.append(self.selection.rows, -1)[found.numpy()]  # place -1 is the last: -1 again",
+    "only the time it takes": (
+        "maxima = scores.view(b, -1, group).amax(2).numpy() if group > 1 else scores.numpy()  # (b, groups)",
     ),
 }
 

@@ -219,6 +219,7 @@ class Towers(Section):
     retrain_days: int = Field(default=7, ge=1)
     # What stands for tags: word runs of titles and categories; whole titles, and searches before it, of an item taken.
     tags_from: tuple[Literal["words", "titles", "searches"], ...] = ("words",)
+    teacher: str = ""  # folder of larger towers' checkpoint, for loss.distillation
     features: FeatureSettings = FeatureSettings()
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()

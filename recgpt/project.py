@@ -105,6 +105,7 @@ strategy = "each"                     # a short question per interest; "single" 
 
 # [towers]                            # docs/towers.md says what the network is
 # retrain_days = 7
+# teacher = ""                        # for loss.distillation: the folder of larger towers, trained before on these logs
 # tags_from = ["words"]               # and "titles", "searches": what stands for tags to learn the tag tower from
 
 # [towers.features]                   # what is read of items, users and events

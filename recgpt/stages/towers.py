@@ -23,7 +23,7 @@ from recgpt.errors import CheckpointError, DataError
 from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import ModelVersion
 from recgpt.words import Stage, Training
-from towers.checkpoint import load, save
+from towers.checkpoint import Checkpoint, load, save
 from towers.config import Inputs, TowersConfig, TowersError
 from towers.data import TrainingData
 from towers.features import Items, Users, item_features, text_features
@@ -96,7 +96,7 @@ def take_part(night: Night, way: Training) -> None:
 def _trained(
     night: Night, config: TowersConfig, way: Training, state: Path, report: Callable[[Epoch], None] | None
 ) -> Trained:
-    data, start = training_data(night, config), None
+    data, start, teacher = training_data(night, config), None, _teacher(night, config)
     if way is Training.CONTINUE:
         newest = newest_version(night.store, night.until)
         if newest is None:
@@ -108,9 +108,26 @@ def _trained(
         known = np.datetime64(newest.trained_until.astimezone(UTC).replace(tzinfo=None), "s")
         data = replace(data, unused=data.times < known)
     try:
-        return train(data, config, start=start, folder=state, progress=report)
+        return train(data, config, start=start, teacher=teacher, folder=state, progress=report)
     except TowersError as error:
         raise DataError(f"the towers can't be trained on these logs: {error}") from error
+
+
+def _teacher(night: Night, config: TowersConfig) -> Checkpoint | None:
+    """The larger towers that the settings name."""
+    folder = night.config.towers.teacher
+    if not folder:
+        return None
+    try:
+        teacher = load(night.config.path(folder))
+    except TowersError as error:
+        raise CheckpointError(f"towers.teacher: {error}") from error
+    if teacher.config.inputs != config.inputs:
+        raise CheckpointError(
+            f"towers.teacher: {folder} was trained on other inputs (behaviours, base features, numbers, vectors) than "
+            "these settings give: train it with the same [data], [behaviours] and towers.features.base and numbers"
+        )
+    return teacher
 
 
 def newest_version(store: Engine, until: datetime) -> ModelVersion | None:

@@ -54,6 +54,24 @@ def test_towers_that_read_everything_are_trained_and_score(project: Any) -> None
     assert version.startswith("sha256:")
 
 
+def test_larger_towers_teach(project: Any) -> None:
+    quick = {"max_epochs": 2}
+    project.configure(**{"towers.network": {"dim": 32}, "towers.training": quick})
+    project.run(Stage.TOWERS)
+    (larger,) = project.rows(ModelVersion)
+    taught = {"towers": {"teacher": larger.path}, "towers.loss": {"distillation": 0.5}, "towers.training": quick}
+    project.configure(**taught, **{"towers.network": {"dim": 8}})
+    project.run(Stage.TOWERS, training=Training.ANEW)
+    smaller = load(project.config.path(max(project.rows(ModelVersion), key=lambda row: row.created_at).path))
+    assert (smaller.config.network.dim, smaller.config.loss.distillation) == (8, 0.5)
+    project.configure(**taught, **{"data": {"base_features": ["age"]}, "towers.features": {"base": True}})
+    with pytest.raises(CheckpointError, match="other inputs"):
+        project.run(Stage.TOWERS, training=Training.ANEW)
+    project.configure(**{"towers": {"teacher": "nowhere"}})
+    with pytest.raises(CheckpointError, match=r"towers\.teacher"):
+        project.run(Stage.TOWERS, training=Training.ANEW)
+
+
 def test_training_goes_on_with_the_days_since(project: Any) -> None:
     with pytest.raises(CheckpointError, match="go on from"):
         project.run(Stage.TOWERS, training=Training.CONTINUE)

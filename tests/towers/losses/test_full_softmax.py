@@ -68,6 +68,9 @@ def test_one_side_alone_learns():
     queries.grad = None
     full_softmax(queries, items.requires_grad_(), targets, 1.0).backward()
     assert torch.equal(queries.grad, alone)
+    other, items.grad = items.grad.clone(), None
+    full_softmax(queries.detach(), items, targets, 1.0).backward()
+    assert torch.equal(items.grad, other)
     assert items.grad.abs().sum() > 0
     with torch.no_grad():
         assert full_softmax(queries, items, targets, 1.0).isfinite()

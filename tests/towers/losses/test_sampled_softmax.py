@@ -35,6 +35,8 @@ def test_accidental_hits_are_the_same_item_or_the_same_query():
 
 def test_log_frequency():
     assert log_frequency(torch.tensor([0, 0, 0, 2]), 3).exp().tolist() == pytest.approx([0.75, 0.125, 0.25])
+    assert log_frequency(torch.tensor([1]), 2).exp().tolist() == pytest.approx([0.5, 1.0])
+    assert log_frequency(torch.zeros(0, dtype=torch.int64), 2).exp().tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_gradients_flow_to_both_sides():
