@@ -64,6 +64,7 @@ SAME = {
         "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
         "STEPS = 15  # of Lloyd's algorithm, prices following",
         "for step in range(ROUNDS + 1):",
+        "rows = _candidates(queries[block].to(coarse), coarse, 2 * k + 64, left_out)  # (b, c), -1: nothing",
     ),
     "a random start of either sign": (
         "self.vectors = nn.Parameter(torch.randn(columns * BINS, dim) * 0.1)  # column by column",
@@ -82,6 +83,7 @@ SAME = {
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
     ),
     "all in one code are all alike, and no prices part them": ("best = len(x) + 1, prices, code",),
+    "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
     "the same 64 bits": ("z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",),
     "torch does as much without being told, but does not promise it": (
         "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",
