@@ -230,8 +230,6 @@ def demo_settings() -> str:
         "# [towers.loss] ": "[towers.loss] ",
         "# temperature = 0.07\n": "temperature = 0.15\n",
         "# tag = 0.5\n": "tag = 1.0\n",
-        "# [towers.training]\n": "[towers.training]\n",
-        "# learning_rate = 0.002\n": "learning_rate = 0.001\n",
     }
     text = TEMPLATE
     for default, chosen in changes.items():

@@ -115,5 +115,5 @@ def test_the_demos_settings_differ_from_the_defaults_where_they_say_so(tmp_path:
     config = load(written(tmp_path, demo_settings()))
     assert config.data.base_features == ("age", "gender", "city")
     towers = config.towers
-    assert (towers.loss.temperature, towers.loss.tag, towers.training.learning_rate) == (0.15, 1.0, 0.001)
+    assert (towers.loss.temperature, towers.loss.tag) == (0.15, 1.0)
     assert (towers.network, towers.features) == (Config().towers.network, Config().towers.features)
