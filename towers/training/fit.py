@@ -7,6 +7,7 @@ tables too, or they have a row-wise optimiser of their own, which touches only t
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -76,15 +77,8 @@ class Fit:
             self.objective.read(self.ready.moved((self.ties + chances.to(self.ties.device)).argsort()))
         self.model.train()
         total, steps = torch.zeros((), device=self.who.device), 0
-        for batch in self._batches(order):
-            if self.steps % WATCH_EVERY == 0:
-                with self.watch:
-                    loss = self.objective(self.model, batch)
-                self._finite(loss)
-            else:
-                loss = self.objective(self.model, batch)
-            self._step(loss)
-            total, steps = total + loss.detach(), steps + 1
+        for batch in self.batches(order):
+            total, steps = total + self.step(batch), steps + 1
         mean = self._finite(total / steps)
         after = self.config.training.ids_after_epoch
         if after == "freeze":
@@ -92,6 +86,25 @@ class Fit:
         elif after == "reset":
             reset(self.model.id_tables(), self.first_ids, self.optimisers[-1])
         return mean
+
+    def batches(self, order: torch.Generator) -> Iterator[Batch]:
+        """All events once, in random order, in equal parts."""
+        ready = self.ready
+        shuffled = ready.train[torch.randperm(len(ready.train), generator=order).to(ready.train.device)]
+        for places in shuffled.chunk(self.steps_an_epoch):
+            pairs = self._drawn(order, len(places) if self.objective.with_tags else 0, len(ready.tag_rows))
+            negatives = self._drawn(order, self.objective.n_negatives, len(ready.features))
+            yield Batch(places, pairs, negatives)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Learn from one batch; its loss before."""
+        watched = self.steps % WATCH_EVERY == 0
+        with self.watch if watched else nullcontext():
+            loss: Tensor = self.objective(self.model, batch)
+        if watched:
+            self._finite(loss)
+        self._step(loss)
+        return loss.detach()
 
     def validate(self) -> tuple[float, float]:
         """Recall@10 and NDCG@10 of the weights as they would be kept."""
@@ -110,15 +123,6 @@ class Fit:
     @property
     def _shown(self) -> ThreeTowers:
         return self.model if self.averaged is None else self.averaged
-
-    def _batches(self, order: torch.Generator) -> Iterator[Batch]:
-        """All events once, in random order, in equal parts."""
-        ready = self.ready
-        shuffled = ready.train[torch.randperm(len(ready.train), generator=order).to(ready.train.device)]
-        for places in shuffled.chunk(self.steps_an_epoch):
-            pairs = self._drawn(order, len(places) if self.objective.with_tags else 0, len(ready.tag_rows))
-            negatives = self._drawn(order, self.objective.n_negatives, len(ready.features))
-            yield Batch(places, pairs, negatives)
 
     def _drawn(self, order: torch.Generator, count: int, below: int) -> Tensor:
         numbers = torch.randint(max(below, 1), (min(count, below),), generator=order)

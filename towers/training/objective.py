@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from towers.config import TowersConfig
 from towers.data import Prepared
+from towers.encoders.history import Window
+from towers.features import ItemFeatures, TextFeatures, UserFeatures
 from towers.losses.category import category_contrast
 from towers.losses.chain import chain_loss
 from towers.losses.corruption import info_nce, masked_views
@@ -45,6 +47,19 @@ class Batch:
         columns = (self.places, self.pairs, self.negatives)
         joined = (torch.cat([column[rank :: who.size] for rank in range(who.size)]) for column in columns)
         return Batch(*joined), Batch(*(who.part(column) for column in columns))
+
+
+@dataclass(frozen=True)
+class BatchInputs:
+    """What the towers read of a batch. Its M items are there once each; if the loss asks for all, the catalogue."""
+
+    items: ItemFeatures  # (M,)
+    people: UserFeatures  # (B,)
+    window: Window  # (B, H) places among the M
+    tags: TextFeatures | None  # (P,)
+    targets: Tensor  # (B,) places among the M of the events' items
+    negatives: Tensor  # (S,)
+    described: Tensor  # (P,)
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,7 @@ class Objective(nn.Module):
         half = self.config.training.precision == "bf16" and self.who.device.type == "cuda"
         whole, mine = batch.split(self.who)
         with torch.autocast("cuda", torch.bfloat16, enabled=half):
-            found, catalogue = self._encode(model, mine)
+            found, catalogue = self._encode(model, self.inputs(mine))
             views = self._views(model, mine) if self.loss.corruption else None
         found = Encoded(*(self.who.gather(getattr(found, part.name)) for part in fields(found)))
 
@@ -126,25 +141,36 @@ class Objective(nn.Module):
             loss = loss + self.loss.distillation * self._distillation(whole, found, self.auxiliary, self.teacher)
         return loss
 
-    def _encode(self, model: ThreeTowers, batch: Batch) -> tuple[Encoded, Tensor]:
-        """The vectors of a batch, and those that its items are rows of: of the catalogue, if the loss asks for all."""
-        ready, full = self.ready, self.user_item == "full"
-        users, targets = ready.users[batch.places], ready.events.items[batch.places]
-        described, tags = ready.tag_items[batch.pairs], ready.tag_rows[batch.pairs]
-        window = ready.events.before(batch.places, users, self.config.features.history)
+    def inputs(self, batch: Batch) -> BatchInputs:
+        """Looked up in the data."""
+        ready, read = self.ready, self.config.features
+        users = ready.users[batch.places]
+        window = ready.events.before(batch.places, users, read.history)
+        targets, described = self._targets(batch), ready.tag_items[batch.pairs]
         parts = [targets, batch.negatives, described, window.items.flatten().clamp(min=0)]
-        wanted = torch.cat(parts)
+        wanted, lengths = torch.cat(parts), [len(part) for part in parts]
         # (M,) catalogue rows, each once, and where among them each wanted one stands.
-        rows, local = (None, wanted) if full else torch.unique(wanted, return_inverse=True)
-        vectors = model.items(ready.features if rows is None else ready.features.select(rows))  # (M, D)
-        at_targets, at_negatives, at_described, at_window = local.split([len(part) for part in parts])
-        read = replace(window, items=torch.where(window.items >= 0, at_window.view_as(window.items), -1))
+        rows, places = (None, wanted) if self.user_item == "full" else torch.unique(wanted, return_inverse=True)
+        of_targets, of_negatives, of_described, of_window = torch.split(places, lengths)
+        return BatchInputs(
+            items=ready.features if rows is None else ready.features.select(rows),
+            people=ready.people.select(users),
+            window=replace(window, items=torch.where(window.items >= 0, of_window.view_as(window.items), -1)),
+            tags=None if ready.tags is None else ready.tags.select(ready.tag_rows[batch.pairs]),
+            targets=of_targets,
+            negatives=of_negatives,
+            described=of_described,
+        )
+
+    def _encode(self, model: ThreeTowers, read: BatchInputs) -> tuple[Encoded, Tensor]:
+        """The vectors of a batch, and (M, D) those of all its items."""
+        vectors = model.items(read.items)  # (M, D)
         encoded = Encoded(
-            asked=model.users(ready.people.select(users), read, vectors),
-            wanted=vectors[at_targets],
-            negatives=vectors[at_negatives],
-            tags=model.tags(ready.tags.select(tags)) if ready.tags is not None and len(tags) else vectors[:0],
-            described=vectors[at_described],
+            asked=model.users(read.people, read.window, vectors),
+            wanted=vectors[read.targets],
+            negatives=vectors[read.negatives],
+            tags=model.tags(read.tags) if read.tags is not None and len(read.tags) else vectors[:0],
+            described=vectors[read.described],
         )
         return encoded, vectors
 

@@ -52,7 +52,7 @@ def test_the_average_of_weights_by_hand():
 
 def test_every_event_once_an_epoch_in_equal_parts(shop, small):
     fit = fit_of(shop, small, loss={"user_item": "mixed", "negatives": 7})
-    batches = list(fit._batches(torch.Generator().manual_seed(1)))
+    batches = list(fit.batches(torch.Generator().manual_seed(1)))
     places = torch.cat([batch.places for batch in batches])
     assert torch.equal(places.sort().values, fit.ready.train)
     assert not torch.equal(places, fit.ready.train)
