@@ -110,13 +110,15 @@ def passes(tests: Sequence[str], seconds: int = 600, imported: Path | None = Non
             os._exit(_test(tests, seconds, imported))
         os._exit(1)
     status = os.waitpid(child, 0)[1]
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # what it started and left behind
+    here = str(Path.cwd()).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if here in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)  # started by the tests and left behind
     return status == 0
 
 
 def _test(tests: Sequence[str], seconds: int, imported: Path | None) -> int:
-    os.setpgid(0, 0)
     for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, 32 << 30)):
         resource.setrlimit(kind, (most, most))  # a mutant may ask for whatever there is
     nowhere, here = os.open(os.devnull, os.O_RDWR), Path.cwd()
@@ -158,7 +160,7 @@ def measure(name: str, mutants: Sequence[Mutant]) -> Score | None:
     gc.freeze()
     began = time.monotonic()
     passes(tests)
-    limit, whole = 10 + 5 * int(time.monotonic() - began), path.read_text("utf-8")
+    limit, whole = 10 + 3 * int(time.monotonic() - began), path.read_text("utf-8")
     for mutant in mutants:
         path.write_text(mutant.text, "utf-8")
         said = f"{name}:{mutant.line}: {mutant.before}  ->  {mutant.after}"
