@@ -32,6 +32,12 @@ def test_the_latest_share_is_held_out_and_repeats_are_not_ranked(small):
     assert ready.validation.tolist() == [2]  # moment 13 repeats item b
 
 
+def test_the_whole_has_nothing_held_out(small):
+    whole = prepare(DATA, small.but(training={"validation_share": 0.4})).whole()
+    assert whole.train.tolist() == [0, 1, 2, 3, 4]
+    assert (len(whole.held_out), len(whole.validation)) == (0, 0)
+
+
 def test_equal_times_stay_on_one_side(small):
     same = replace(DATA, times=np.array([10, 11, 12, 12, 12]))
     ready = prepare(same, small.but(training={"validation_share": 0.4}))
