@@ -59,6 +59,7 @@ SAME = {
     ),
     "a size, a number of rounds or a version that is chosen: the formula is the same": (
         "FEATURE_FORMAT = 2",
+        "MAX_WORDS = 64  # of one text; what follows says little about what a thing is",
         "HASHED = 64  # width of the content made of word pieces",
         "SINGULAR = 32  # width of the collaborative part",
         "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
@@ -79,6 +80,13 @@ SAME = {
     ),
     "any larger number keeps users apart": ("span = np.ptp(np.concatenate([times, moments])) + 1  # seconds",),
     "a place beyond the last has nothing": ("starts = np.searchsorted(places.numpy(), np.arange(len(block) + 1))",),
+    "a vector's first dimension is its last": (
+        "offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # (M + 1,)",
+        "total = shares.new_zeros(n).index_add(0, text, shares)  # (N,)",
+    ),
+    "an empty text has no piece to share with": (
+        "shares = grad / ctx.bags.offsets.diff().clamp(min=1)[:, None]  # (N, D)",
+    ),
     "before training nothing is read of it": (
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
     ),

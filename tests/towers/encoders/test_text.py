@@ -209,3 +209,4 @@ def test_attention_learns_which_pieces_tell():
 def test_rows_start_at_their_deviation():
     torch.manual_seed(0)
     assert TextEncoder(10_000, 8).weight.std().item() == pytest.approx(0.08, rel=0.05)
+    assert TextEncoder(5, 2).sparse  # a large table's gradient, unless told otherwise
