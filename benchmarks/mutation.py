@@ -91,6 +91,9 @@ SAME = {
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
     ),
     "all in one code are all alike, and no prices part them": ("best = len(x) + 1, prices, code",),
+    "drawn from so many numbers that equality says nothing": (
+        "kept[:, 0] = (torch.rand(len(keys), device=keys.device) >= share).float()",
+    ),
     "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
     "the same 64 bits": ("z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",),
     "torch does as much without being told, but does not promise it": (

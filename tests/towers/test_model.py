@@ -110,6 +110,32 @@ def test_fields_stand_in_the_order_of_ids_numbers_and_text(small):
     assert torch.equal(seen["user"][:, 3:], model.pools[0](read, vectors))
 
 
+@pytest.mark.parametrize("rich", [False, True])
+@pytest.mark.parametrize("levels", [0, 2])
+def test_every_field_is_read(small, rich, levels):
+    """A tower that counted too few of them would leave the last ones out."""
+    config = small.but(**(RICH if rich else {}), network={"pair": True}).but(
+        features={"semantic_levels": levels, "pools": ("mean", "recency")}
+    )
+    model, items = make_rich(config) if rich else make(config)
+    model.eval()
+    items = model.coded(items)
+    assert model.coded(items) is items
+    assert items.keys.shape[1] == len(range(*model.of_items.indices(99)))
+    read = window([[0, 2], [1, -1]], [[0, 1], [1, 0]])
+    fields = {
+        model.item: model.item_fields(items),
+        model.user: None,
+        model.tag: model._texts(items.text),
+    }
+    model.user.register_forward_pre_hook(lambda _, inputs: fields.update({model.user: inputs[0]}))
+    model.users(people(config), read, model.items(items))
+    for tower, given in fields.items():
+        assert tower.fields == given.shape[1]
+        assert max(tower.read[1]) < given.shape[1]
+    assert torch.equal(model.item_ids(items.keys), model.table(items.keys, part=model.of_items)[:, 0])
+
+
 def test_hidden_ids_are_hidden_in_training_only_and_nothing_else_is(small):
     model, _ = make(small)
     keys = torch.arange(4000)[:, None].repeat(1, 2)

@@ -1,4 +1,5 @@
 import copy
+import json
 import math
 from dataclasses import replace
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from towers.config import TrainingSettings
+from towers.config import TowersError, TrainingSettings
 from towers.data import prepare
+from towers.training import state
 from towers.training.distributed import World
 from towers.training.fit import Fit, average, clip, learning_rate
 from towers.training.optimisers import RowWiseAdagrad, RowWiseAdam
@@ -215,3 +217,58 @@ def test_deviations_name_the_layers(shop, small):
     fit.epoch(1)
     assert {"item.members.0.body", "user.members.0.body", "text"} <= set(fit.deviations)
     assert all(value > 0 for value in fit.deviations.values())
+
+
+def test_a_training_that_is_saved_goes_on_as_the_same(shop, small, tmp_path):
+    settings = {"training": {"ema": 0.9, "tables": "row_wise_adam"}, "loss": {"learn_temperature": True}}
+    first = fit_of(shop, small, **settings)
+    first.epoch(1)
+    first.keep()
+    first.first_ids[0] += 1
+    with torch.no_grad():
+        first.objective.temperature.log += 0.3
+    assert not any(p.requires_grad for p in first.averaged.parameters())
+    tensors, facts = first.saved()
+    state.write(tmp_path / "s", "mark", tensors, facts)
+    second = fit_of(shop, small, **settings)
+    second.restore(state.read(tmp_path / "s", "mark"))
+    again, same_facts = second.saved()
+    assert json.dumps(same_facts) == json.dumps(facts)
+    assert again.keys() == tensors.keys()
+    parts = {name.split("/")[0] for name in tensors}
+    assert parts == {"model", "objective", "averaged", "kept", "first", "optimiser 0", "optimiser 1"}
+    for name, value in tensors.items():
+        assert torch.equal(again[name], value), name
+    assert second.epoch(2) == first.epoch(2)
+
+
+def test_dropout_has_other_chances_in_each_epoch_and_process(shop, small, monkeypatch):
+    seeds = []
+    fit = fit_of(shop, small)
+    monkeypatch.setattr("towers.training.fit.torch.manual_seed", seeds.append)
+    fit.epoch(1)
+    fit.epoch(2)
+    assert seeds == [2 * 1_000_003, 3 * 1_000_003]
+    fit.who = replace(fit.who, rank=1)
+    fit.epoch(2)
+    assert seeds[-1] == 3 * 1_000_003 + 1
+
+
+def test_the_first_step_is_watched_and_then_each_so_many(shop, small, monkeypatch):
+    monkeypatch.setattr("towers.training.fit.WATCH_EVERY", 3)
+    fit, seen = fit_of(shop, small), []
+    enter = fit.watch.__enter__
+    monkeypatch.setattr(type(fit.watch), "__enter__", lambda _: (seen.append(fit.steps), enter())[1])
+    batch = next(fit.batches(torch.Generator().manual_seed(0)))
+    for _ in range(7):
+        fit.step(batch)
+    assert seen == [0, 3, 6]
+
+
+def test_a_loss_that_is_not_finite_is_not_learnt_from(shop, small):
+    fit = fit_of(shop, small)
+    before = fit.model.text.weight.detach().clone()
+    fit.objective.forward = lambda model, batch: model.text.weight.sum() * math.nan
+    with pytest.raises(TowersError, match="lower"):
+        fit.step(next(fit.batches(torch.Generator().manual_seed(0))))
+    assert torch.equal(fit.model.text.weight, before)
