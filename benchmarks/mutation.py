@@ -95,6 +95,10 @@ SAME = {
         "kept[:, 0] = (torch.rand(len(keys), device=keys.device) >= share).float()",
     ),
     "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
+    "nothing of nothing, or nobody reads it": (
+        "if self.table is None or not keys.shape[1]:",
+        "tags=model.tags(read.tags) if read.tags is not None and len(read.tags) else vectors[:0],",
+    ),
     "the same 64 bits": ("z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",),
     "torch does as much without being told, but does not promise it": (
         "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",

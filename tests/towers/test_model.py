@@ -112,10 +112,11 @@ def test_fields_stand_in_the_order_of_ids_numbers_and_text(small):
 
 @pytest.mark.parametrize("rich", [False, True])
 @pytest.mark.parametrize("levels", [0, 2])
-def test_every_field_is_read(small, rich, levels):
+@pytest.mark.parametrize("user_id", [False, True])
+def test_every_field_is_read(small, rich, levels, user_id):
     """A tower that counted too few of them would leave the last ones out."""
     config = small.but(**(RICH if rich else {}), network={"pair": True}).but(
-        features={"semantic_levels": levels, "pools": ("mean", "recency")}
+        features={"semantic_levels": levels, "pools": ("mean", "recency"), "user_id": user_id}
     )
     model, items = make_rich(config) if rich else make(config)
     model.eval()

@@ -192,16 +192,22 @@ def test_what_the_user_had_before_is_a_term_of_the_score(shop, small):
     assert mixed.loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_a_teacher_is_followed_by_the_auxiliary_head(shop, small):
+@pytest.mark.parametrize("tasks", [(), ("purchase", "view")])
+def test_a_teacher_is_followed_by_the_auxiliary_head(shop, small, tasks):
     generator = torch.Generator().manual_seed(1)
     table = torch.randn(2000, shop.n_items, generator=generator)
-    case = Case(shop, small, lambda places, items: table[places][:, items], loss={"distillation": 0.4})
+    case = Case(
+        shop, small, lambda places, items: table[places][:, items], loss={"distillation": 0.4}, network={"tasks": tasks}
+    )
     with torch.no_grad():
         case.objective.auxiliary.turn.weight.normal_()
     wanted, log_q = case.items[case.targets], case.log_q[case.targets]
     student = case.objective.auxiliary(case.people[:, 0]) @ wanted.T / T
-    expected = distillation(student, table[case.batch.places][:, case.targets], log_q, case.hits)
-    assert case.loss == pytest.approx(case.in_batch() + 0.4 * expected.item(), rel=1e-5)
+    kinds = 1 - case.ready.events.behaviours[case.batch.places] if tasks else 0
+    hits = accidental_hits(case.users * 2 + kinds, case.targets)
+    expected = distillation(student, table[case.batch.places][:, case.targets], log_q, hits)
+    alone = Case(shop, small, network={"tasks": tasks})
+    assert case.loss == pytest.approx(alone.loss + 0.4 * expected.item(), rel=1e-5)
 
 
 def test_a_learnt_temperature_is_learnt(shop, small):
@@ -217,9 +223,9 @@ def test_what_is_drawn_follows_from_the_loss(shop, small):
     assert Case(shop, small, loss={"user_item": "gbce", "negatives": 9}).objective.n_negatives == 9
     assert not Case(shop, small).objective.with_tags
     assert Case(shop, small, loss={"tag": 0.1}).objective.with_tags
-    assert not Case(
-        replace(shop, data=replace(shop.data, tag_texts=(), tag_items=None, tag_rows=None)), small, loss={"tag": 0.1}
-    ).objective.with_tags
+    untold = replace(shop, data=replace(shop.data, tag_texts=(), tag_items=None, tag_rows=None))
+    assert not Case(untold, small, loss={"tag": 0.1}).objective.with_tags
+    assert Case(untold, small, loss={"tag": 0.1}).loss == Case(shop, small).loss
 
 
 def test_parts_of_a_batch_in_the_order_in_which_they_are_joined():
