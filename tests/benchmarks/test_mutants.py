@@ -64,12 +64,9 @@ def test_each_place_is_changed_by_itself() -> None:
         assert changed[: one.line - 1] + changed[one.line :] == lines[: one.line - 1] + lines[one.line :]
 
 
-def test_every_file_that_is_measured_has_tests_and_the_listed_lines_are_there() -> None:
+def test_every_file_that_is_measured_has_tests() -> None:
     import mutation
 
-    texts = []
-    for name in mutation.chosen([""], None, False, 0):
-        assert mutation.tests_of(name), name
-        texts.append((BENCHMARKS.parent / name).read_text("utf-8"))
-    known = {line.strip() for text in texts for line in text.splitlines()}
-    assert [line for lines in mutation.SAME.values() for line in lines if line not in known] == []
+    found = mutation.chosen([""], None, False, 0)
+    assert "towers/losses/gbce.py" in found
+    assert [name for name in found if not mutation.tests_of(name)] == []
