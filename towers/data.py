@@ -211,7 +211,7 @@ def _ranked(places: Array, users: Array, items: Array, offsets: Array, config: T
 
 def _kinds(categories: Sequence[str]) -> Tensor:
     known, codes = np.unique(np.asarray(categories, dtype=object).astype(str), return_inverse=True)
-    return _int64(np.where(known == "", -1, np.arange(len(known)))[codes] if len(known) else codes)
+    return _int64(np.where(known == "", -1, np.arange(len(known)))[codes])
 
 
 def _int64(values: Array) -> Tensor:

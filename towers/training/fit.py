@@ -131,7 +131,7 @@ class Fit:
     def _step(self, loss: Tensor) -> None:
         rules = self.config.training
         for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         both = nn.ModuleList([self.model, self.objective])
         self.who.average(both)
@@ -224,7 +224,7 @@ def learning_rate(step: int, steps: int, rules: TrainingSettings) -> float:
     if step < warm:
         return rules.learning_rate * step / warm
     left = (steps - step) / max(1, steps - warm)
-    return rules.learning_rate * (rules.final_rate + (1 - rules.final_rate) * min(1.0, max(0.0, left)))
+    return rules.learning_rate * (rules.final_rate + (1 - rules.final_rate) * max(0.0, left))
 
 
 def clip(model: nn.Module, most: float) -> float:
