@@ -65,10 +65,10 @@ class Tower(nn.Module):
         self.members = nn.ModuleList(_Member(len(read), network, kind, tasks) for read in self.read)
 
     def forward(self, fields: Tensor) -> Tensor:
-        parts = fields.chunk(len(self.members), dim=-1)  # (N, F, D) each
-        out = [
-            member(part[:, read]) for member, part, read in zip(self.members, parts, self.read, strict=True)
-        ]  # (N, T, D) each
+        out = []
+        for member, part, read in zip(self.members, fields.chunk(len(self.members), dim=-1), self.read, strict=True):
+            each = part.unbind(1)  # F of (N, D)
+            out.append(member(torch.stack([each[field] for field in read], dim=1)))  # (N, T, D)
         return torch.cat(out, dim=-1) / math.sqrt(len(out))
 
 
@@ -146,14 +146,14 @@ class ThreeTowers(nn.Module):
 
     def item_fields(self, features: ItemFeatures) -> Tensor:
         """(N, F, D), what the item tower reads."""
-        parts = [self._summed(self._ids(features.keys, self.of_items, self.config.features.item_id))]
+        parts = [self._hidden(self._summed(self._ids(features.keys, self.of_items)), self.config.features.item_id)]
         if self.item_numbers is not None:
             parts.append(self.item_numbers(features.numbers))
         return torch.cat([*parts, self._texts(features.text)], dim=1)
 
     def users(self, people: UserFeatures, window: Window, item_vectors: Tensor) -> Tensor:
         """(B, T, D) of B users with windows (B, H); item_vectors (N, D): what the windows' items point to."""
-        parts = [self._ids(people.keys, self.of_users, self.config.features.user_id)]
+        parts = [self._hidden(self._ids(people.keys, self.of_users), self.config.features.user_id)]
         if self.user_numbers is not None:
             parts.append(self.user_numbers(people.numbers))
         unit = item_vectors * math.sqrt(self.config.network.members)  # each member's part
@@ -212,24 +212,28 @@ class ThreeTowers(nn.Module):
         levels, first = self.config.features.category_levels, int(self.config.features.item_id)
         if levels < 2:
             return ids
-        path = ids[:, first : first + levels].sum(1, keepdim=True)  # (N, 1, D)
-        return torch.cat([ids[:, :first], path, ids[:, first + levels :]], dim=1)
+        own, path, others = torch.split(ids, [first, levels, ids.shape[1] - first - levels], dim=1)
+        return torch.cat([own, path.sum(1, keepdim=True), others], dim=1)
 
     def _texts(self, text: TextFeatures) -> Tensor:
         out: Tensor = self.text(text.bags, text.vectors)  # (N, 1 or 2, D)
         return out
 
-    def _ids(self, keys: Tensor, part: slice, id_first: bool) -> Tensor:
-        """(N, F, D). In training a share of the ids, whole rows, is zeroed, so that other fields must carry them."""
+    def _ids(self, keys: Tensor, part: slice) -> Tensor:
+        """(N, F, D)."""
         if self.table is None or not keys.shape[1]:
             return torch.zeros(len(keys), 0, self.config.network.width, device=keys.device)
         vectors: Tensor = self.table(keys, part=part)
+        return vectors
+
+    def _hidden(self, fields: Tensor, id_first: bool) -> Tensor:
+        """(N, F, D). In training a share of the ids, whole rows, is zeroed, so that other fields must carry them."""
         share = self.config.network.id_dropout
         if not self.training or not share or not id_first:
-            return vectors
-        kept = torch.ones(keys.shape, device=keys.device)
-        kept[:, 0] = (torch.rand(len(keys), device=keys.device) >= share).float()
-        return vectors * kept[..., None]
+            return fields
+        kept = torch.ones(fields.shape[:2], device=fields.device)  # (N, F)
+        kept[:, 0] = (torch.rand(len(fields), device=fields.device) >= share).float()
+        return fields * kept[..., None]
 
 
 def part_of(vectors: Tensor, member: int, members: int) -> Tensor:

@@ -140,15 +140,16 @@ def test_every_field_is_read(small, rich, levels, user_id):
 def test_hidden_ids_are_hidden_in_training_only_and_nothing_else_is(small):
     model, _ = make(small)
     keys = torch.arange(4000)[:, None].repeat(1, 2)
-    plain = model.table(keys, part=model.of_items)
-    assert torch.equal(model._ids(keys, model.of_items, True), plain)
+    plain = model._ids(keys, model.of_items)
+    assert torch.equal(plain, model.table(keys, part=model.of_items))
+    assert torch.equal(model._hidden(plain, True), plain)
     model.train()
-    found = model._ids(keys, model.of_items, True)
+    found = model._hidden(plain, True)
     hidden = (found[:, 0] == 0).all(-1)
     assert abs(hidden.float().mean().item() - small.network.id_dropout) < 0.03
     assert torch.equal(found[~hidden], plain[~hidden])
     assert torch.equal(found[:, 1], plain[:, 1])
-    assert torch.equal(model._ids(keys, model.of_items, False), plain)
+    assert torch.equal(model._hidden(plain, False), plain)
 
 
 def test_a_tower_is_interaction_body_head_and_length_one(small):
