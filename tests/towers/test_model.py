@@ -152,6 +152,26 @@ def test_hidden_ids_are_hidden_in_training_only_and_nothing_else_is(small):
     assert torch.equal(model._hidden(plain, False), plain)
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_ids_of_items_and_users_are_hidden_where_they_are_read(small, read):
+    config = small.but(
+        inputs={"user_fields": ("city",)},
+        features={"item_id": read, "user_id": read, "base": True, "category_levels": 2},
+        network={"id_dropout": 0.5},
+    )
+    model = ThreeTowers(config).train()
+    many, seen = 200, []
+    items = item_features(Items([f"i{n}" for n in range(many)], ["red"] * many, ["x > y"] * many), config)
+    users = user_features(Users([f"u{n}" for n in range(many)], {"city": ["Rome"] * many}), config)
+    model.user.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.users(users, window([[-1]] * many, [[0]] * many), torch.zeros(1, config.network.width))
+    for fields in (model.item_fields(items), seen[0][:, : 1 + read]):  # of a user what is pooled is 0 anyway
+        hidden = (fields == 0).all(-1)  # (200, F)
+        assert hidden[:, 0].any() == read
+        assert not hidden[:, 0].all()
+        assert not hidden[:, 1:].any()
+
+
 def test_a_tower_is_interaction_body_head_and_length_one(small):
     torch.manual_seed(0)
     fields = torch.randn(5, 3, small.network.dim)

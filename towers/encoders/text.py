@@ -179,7 +179,7 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         rows, offsets, texts = ctx.bags.by_row
-        shares = grad / ctx.bags.offsets.diff().clamp(min=1)[:, None]  # (N, D)
+        shares = grad / ctx.bags.offsets.diff()[:, None]  # (N, D); those of an empty text are never read
         sums = F.embedding_bag(texts, shares, offsets, mode="sum", include_last_offset=True)  # (U, D)
         found = torch.sparse_coo_tensor(rows[None], sums, ctx.shape, check_invariants=False)
         return found if ctx.sparse else sums.new_zeros(ctx.shape).index_copy_(0, rows, sums), None, None
