@@ -85,9 +85,6 @@ SAME = {
         "offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # (M + 1,)",
         "total = shares.new_zeros(n).index_add(0, text, shares)  # (N,)",
     ),
-    "an empty text has no piece to share with": (
-        "shares = grad / ctx.bags.offsets.diff().clamp(min=1)[:, None]  # (N, D)",
-    ),
     "before training nothing is read of it": (
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
     ),
