@@ -227,6 +227,9 @@ def demo_settings() -> str:
     """The demo's recgpt.toml: base features, and towers for a few hundred items instead of many thousands."""
     changes = {
         "# base_features = []      ": 'base_features = ["age", "gender", "city"]',
+        "# [towers.features] ": "[towers.features] ",
+        "# table_rows = 65536 ": "table_rows = 8192 ",
+        "# text_rows = 65536 ": "text_rows = 8192 ",
         "# [towers.loss] ": "[towers.loss] ",
         "# temperature = 0.07\n": "temperature = 0.15\n",
         "# tag = 0.5\n": "tag = 1.0\n",

@@ -116,4 +116,5 @@ def test_the_demos_settings_differ_from_the_defaults_where_they_say_so(tmp_path:
     assert config.data.base_features == ("age", "gender", "city")
     towers = config.towers
     assert (towers.loss.temperature, towers.loss.tag) == (0.15, 1.0)
-    assert (towers.network, towers.features) == (Config().towers.network, Config().towers.features)
+    assert (towers.features.table_rows, towers.features.text_rows) == (8192, 8192)
+    assert towers.network == Config().towers.network
