@@ -34,7 +34,7 @@ def test_every_module_and_text_file_is_in_it(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for floor in floors
         for path in (ROOT / floor).rglob("*")
-        if path.suffix in {".py", ".md", ".typed", ".mako"}
+        if path.suffix in {".py", ".md", ".typed", ".mako", ".html", ".css", ".js", ".svg"}
     ]
     assert set(files) <= names
 
