@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import engine, evaluate, imports, judge, night, project, reading, towers
+from cli import engine, evaluate, imports, judge, night, project, reading, towers, tune
 from cli.output import ERR
 from recgpt.errors import RecgptError, disk_faults
 
@@ -24,6 +24,7 @@ night.add_to(app)
 reading.add_to(app)
 app.add_typer(towers.app, name="towers")
 app.add_typer(judge.app, name="judge")
+app.add_typer(tune.app, name="tune")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(imports.app, name="import")
 app.add_typer(engine.app, name="engine")

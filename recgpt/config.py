@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recgpt.errors import ConfigError
+from recgpt.tuning.settings import Tuning
 from recgpt.words import Task
 from towers.config import FeatureSettings, Inputs, LossSettings, NetworkSettings, TowersConfig, TrainingSettings
 
@@ -262,6 +263,9 @@ class Judge(Section):
     seed: int = 0
     form: Literal["said", "verdict"] = "said"  # how likely the model finds what is judged; or a yes/no question
     criteria: dict[Task, tuple[str, ...]] = Field(default_factory=dict)  # by task; absent: all that have the form
+    # What a judge's passport must show before anything is tuned on its labels.
+    min_kappa: float = Field(default=0.4, ge=-1.0, le=1.0)
+    min_specificity: Share = 0.6
 
 
 class Nightly(Section):
@@ -286,6 +290,7 @@ class Config(Section):
     score: Score = Score()
     explain: Explain = Explain()
     judge: Judge = Judge()
+    tuning: Tuning = Tuning()
     nightly: Nightly = Nightly()
 
     @model_validator(mode="after")

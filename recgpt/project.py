@@ -201,8 +201,47 @@ strategy = "short"                    # for a small model; "full" for a real one
 form = "said"                         # for a small model; "verdict" asks a real one yes or no
 # share = 0.25                        # of what the stages made
 # seed = 0
+# min_kappa = 0.4                     # of its passport; below it nothing is tuned on a judge's labels
+# min_specificity = 0.6
 # [judge.criteria]                    # absent: all that have the form
 #   for example: interests = ["grounded"]
+
+# [tuning]                            # docs/tuning.md
+# seed = 0
+# held_out = 0.2                      # share of users, by a hash, that nothing is learnt from and that a gate measures on
+# shared = "drop"                     # a question that a held-out user was asked in the same words; or "keep" it
+# base = ""                           # server: folder of the served weights (safetensors); packaged weights are known
+# general = ""                        # JSON Lines of general instructions to mix in
+# general_share = 0.3
+# max_tokens = 4096                   # of an example with its answer; longer ones are left out
+# balance = 3.0                       # the most that a category may have of the median one's examples; 0: all of them
+# [tuning.lora]
+# rank = 16
+# alpha = 32
+# dropout = 0.05
+# [tuning.sft]
+# epochs = 2
+# learning_rate = 0.0002
+# batch_size = 16
+# micro_batch = 4                     # of a batch computed at once; what memory allows
+# checkpoint_steps = 50               # a killed training goes on from the last one
+# [tuning.dpo]                        # and epochs, batch_size, micro_batch, checkpoint_steps, in the next two as well
+# learning_rate = 0.00002
+# beta = 0.1
+# margin = 0.1                        # by how much the better answer's mean P(yes) is higher
+# alike = 0.9                         # from this likeness of their words two answers are no pair
+# sft = 0.1                           # weight of the better answer's own likelihood, so that it does not fall
+# [tuning.grpo]
+# epochs = 1
+# learning_rate = 0.00001
+# beta = 0.02
+# answers = 8                         # to each question
+# temperature = 1.0
+# [tuning.judge]
+# epochs = 3
+# learning_rate = 0.0002
+# minority = 0.5                      # share that the rarer verdict of a criterion is brought to
+# half_life_days = 90.0               # a label so old is kept half as often as a new one
 
 # [nightly]
 # min_coverage = 0.95
