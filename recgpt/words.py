@@ -70,6 +70,15 @@ class Task(StrEnum):
     EXPLANATIONS = "explanations"
 
 
+class JudgeKind(StrEnum):
+    """What gave a label."""
+
+    MODEL = "model"
+    HUMAN = "human"
+    PANEL = "panel"
+    IMPORT = "import"
+
+
 # Columns of the three tables, as recgpt calls them; `recgpt.toml` maps a lake's own names to these.
 USER_ID: Final = "user_id"
 ITEM_ID: Final = "item_id"

@@ -19,6 +19,7 @@ from judges import Criterion, CriterionError, NoVerdict, Threshold, Verdict, fit
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.errors import ConfigError, EngineError
+from recgpt.labels.store import add, judge_id
 from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, product, product_line
@@ -157,7 +158,7 @@ def units(
         for one in asked:
             check = partial(_verdict, criterion=one, threshold=fits[one.version].value)
             questions.append(Question((_request(model, one, target.given, target.claim),), check))
-        keep = partial(_keep, target=target, criteria=asked, fits=fits, judge=model.model)
+        keep = partial(_keep, target=target, criteria=asked, fits=fits)
         made_of = [round(fits[one.version].value, 6) for one in asked]
         yield work(f"{target.task}:{target.id}", questions, keep, made_of)
 
@@ -183,13 +184,13 @@ def _keep(
     target: Target,
     criteria: Sequence[Criterion],
     fits: dict[str, Threshold],
-    judge: str,
 ) -> Kept:
+    rows = []
     for criterion, answer in zip(criteria, settled, strict=True):
         if answer.value is None or answer.reply is None:
             continue
         tokens_in, tokens_out = answer.reply.tokens_in, answer.reply.tokens_out
-        session.add(
+        rows.append(
             Label(
                 task=target.task,
                 target_id=target.id,
@@ -198,13 +199,15 @@ def _keep(
                 p_yes=answer.value.p_yes,
                 threshold=None if answer.value.p_yes is None else answer.value.threshold,
                 rationale=answer.value.rationale,
-                judge=judge,
+                judge=judge_id(answer.reply.request.model, answer.reply.request.revision, criterion.form),
+                revision=answer.reply.request.revision,
                 prompt_version=criterion.version,
                 tokens=None if tokens_in is None or tokens_out is None else tokens_in + tokens_out,
                 request_hash=answer.request_hash,
                 run_id=run_id,
             )
         )
-    if all(answer.value is None for answer in settled):
+    add(session, rows)
+    if not rows:
         return Kept(Outcome.INVALID, "no criterion got a verdict")
     return Kept(Outcome.OK)

@@ -6,11 +6,15 @@ prompt version, model and revision; that is how `recgpt why` walks back. All tim
 """
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Text, TypeDecorator
+from sqlalchemy import JSON, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Text, TypeDecorator, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from recgpt.words import JudgeKind
+
+JUDGE_CHARS: Final = 520  # MODEL@REVISION of two short texts, and a word
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -220,7 +224,11 @@ class Explanation(Base):
 
 
 class Label(Base):
-    """One judge's answer to one criterion about one target. An unavailable judge leaves no label."""
+    """One judge's answer to one criterion about one target. An unavailable judge leaves no label.
+
+    Of one judge with one version of a criterion, one row about a target holds; the others are `superseded`: the judge
+    was asked anew, or a person had second thoughts.
+    """
 
     __tablename__ = "labels"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -230,12 +238,99 @@ class Label(Base):
     verdict: Mapped[bool]
     p_yes: Mapped[float | None]  # None for a judge without token probabilities, and for people
     threshold: Mapped[float | None]  # that p_yes was held against
+    votes: Mapped[int | None]  # how many answers p_yes is the share of yes of, where it is one
+    evidence: Mapped[str] = mapped_column(Text, default="")  # the words quoted from the target
     rationale: Mapped[str] = mapped_column(Text, default="")
-    judge: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(16), default=JudgeKind.MODEL)
+    judge: Mapped[str] = mapped_column(String(JUDGE_CHARS))  # MODEL@REVISION, human:NAME, panel:NAME, import:NAME
+    revision: Mapped[str] = mapped_column(default="")  # a model's
     prompt_version: Mapped[str] = mapped_column(String(71))
+    superseded: Mapped[bool] = mapped_column(default=False)
+    queued: Mapped[str] = mapped_column(String(16), default="")  # why a person was asked, if one was
     tokens: Mapped[int | None]
     request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (
+        Index(
+            "uq_labels_holding", "task", "target_id", "criterion", "judge", "prompt_version",
+            unique=True, sqlite_where=text("NOT superseded"), postgresql_where=text("NOT superseded"),
+        ),
+    )  # fmt: skip
+
+
+class Skip(Base):
+    """A question that a person has put off: it comes last whenever they sit down again."""
+
+    __tablename__ = "skips"
+    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    target_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    criterion: Mapped[str] = mapped_column(String(64), primary_key=True)
+    judge: Mapped[str] = mapped_column(String(JUDGE_CHARS), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Preference(Base):
+    """Which of two texts for the same input a judge prefers by one criterion, asked in both orders."""
+
+    __tablename__ = "preferences"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(String(32), index=True)
+    criterion: Mapped[str] = mapped_column(String(64))
+    input_hash: Mapped[str] = mapped_column(String(71), index=True)  # of what both texts were made for
+    left: Mapped[str] = mapped_column(Text)
+    right: Mapped[str] = mapped_column(Text)
+    left_target: Mapped[int | None]  # the row's id in the task's table, if it is one
+    right_target: Mapped[int | None]
+    left_version: Mapped[str] = mapped_column(default="")  # of the prompt or model that wrote it, if known
+    right_version: Mapped[str] = mapped_column(default="")
+    judge: Mapped[str] = mapped_column(String(JUDGE_CHARS))
+    first: Mapped[str] = mapped_column(String(8))  # left, right or tie: what was said of (left, right)
+    second: Mapped[str] = mapped_column(String(8))  # ... and of (right, left), in the same words
+    winner: Mapped[str | None] = mapped_column(String(8))  # left or right where both agree
+    prompt_version: Mapped[str] = mapped_column(String(71))
+    tokens: Mapped[int | None]
+    first_request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
+    second_request_hash: Mapped[str | None] = mapped_column(ForeignKey("requests.hash"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class JudgeThreshold(Base):
+    """The P(yes) from which a judge's answer counts as yes, fitted on labelled data. The newest one is used.
+
+    The criterion "reviewer" is the mean P(yes) from which a target without a defect is S rather than A; its
+    prompt_version is then the hash of those of all criteria asked.
+    """
+
+    __tablename__ = "judge_thresholds"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    judge: Mapped[str] = mapped_column(String(JUDGE_CHARS), index=True)
+    prompt_version: Mapped[str] = mapped_column(String(71))
+    task: Mapped[str] = mapped_column(String(32))
+    criterion: Mapped[str] = mapped_column(String(64))
+    value: Mapped[float]
+    auc: Mapped[float]
+    sensitivity: Mapped[float]  # on the cases it was fitted on, as is the next
+    specificity: Mapped[float]
+    cases: Mapped[int]
+    fitted_on: Mapped[str] = mapped_column(String(71))  # hash of the labels
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Passport(Base):
+    """What an audit measured of a judge on a task: how far it agrees with the people who labelled beside it."""
+
+    __tablename__ = "passports"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(String(32), index=True)
+    judge: Mapped[str] = mapped_column(String(JUDGE_CHARS), index=True)
+    prompt_versions: Mapped[dict[str, Any]]  # by criterion
+    labels_hash: Mapped[str] = mapped_column(String(71))  # of the labels it was measured on
+    figures: Mapped[dict[str, Any]]  # by criterion, and "all"
+    kappa: Mapped[float | None]  # of "all", as is the next; None where it is not defined
+    specificity: Mapped[float | None]
+    n: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -252,13 +347,47 @@ class PromptVersion(Base):
 
 
 class ModelVersion(Base):
-    """A trained model (the towers, later adapters) by content hash, with its parent and its validation figures."""
+    """A trained model (towers, or an adapter) by content hash, with its parent and its validation figures."""
 
     __tablename__ = "model_versions"
     version: Mapped[str] = mapped_column(String(71), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    path: Mapped[str] = mapped_column(Text)
-    parent: Mapped[str | None] = mapped_column(String(71))
+    name: Mapped[str] = mapped_column(default="", server_default="")  # an adapter's, as it is served
+    base: Mapped[str] = mapped_column(String(JUDGE_CHARS), default="", server_default="")  # its MODEL@REVISION
+    path: Mapped[str] = mapped_column(Text)  # relative to the project
+    parent: Mapped[str | None] = mapped_column(String(71))  # the version that training began from
     result: Mapped[dict[str, Any] | None]
     trained_until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Promotion(Base):
+    """What serves a task from then on: the newest row of a task and kind. A rollback is a row too."""
+
+    __tablename__ = "promotions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(16))  # prompt or adapter
+    version: Mapped[str | None] = mapped_column(String(71))  # None: the packaged prompt, the base model
+    previous: Mapped[str | None] = mapped_column(String(71))  # what served before
+    forced: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    result: Mapped[dict[str, Any] | None]  # the gate's figures
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (Index("ix_promotions_task_kind", "task", "kind"),)
+
+
+class TuningRun(Base):
+    """One tuning of a prompt or a model, begun, ended or to be gone on with."""
+
+    __tablename__ = "tuning_runs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # prompts, sft, dpo, grpo, judge
+    task: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16))  # a RunState
+    config: Mapped[dict[str, Any]]
+    data_hash: Mapped[str] = mapped_column(String(71), default="")
+    result: Mapped[dict[str, Any] | None]
+    version: Mapped[str | None] = mapped_column(String(71))  # what came of it
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""What judges said, kept and compared: labels of models, people and panels, pairs, and files of them."""
