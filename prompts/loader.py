@@ -79,6 +79,15 @@ def load(task: str, folder: Path | None = None) -> Prompt:
         raise PromptError(f"no prompt {file}; this folder has: {known}") from None
 
 
+def parse(task: str, text: str, origin: str = "the store") -> Prompt:
+    """A prompt out of its file's text, by the same rules. `origin`: where it stands, for the message.
+
+    Raises:
+        PromptError: it breaks a rule of the format.
+    """
+    return _read(task, Path(f"{origin}: {task}.md"), text.encode())
+
+
 @lru_cache(maxsize=256)  # stages load a prompt for each user, and to parse the YAML takes 2 ms
 def _read(task: str, file: Path, raw: bytes) -> Prompt:
     try:

@@ -13,7 +13,7 @@ the budget is spent (`BudgetSpent`). After each of them the same command goes on
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -57,10 +57,20 @@ class Usage:
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
+@dataclass(frozen=True)
+class Served:
+    """An adapter as the engine knows it."""
+
+    model: str
+    revision: str
+    chat: ServerChat
+
+
 class LanguageModel:
     """A model with a ledger before it. Made by `open_engine`; belongs to one event loop.
 
     Args:
+        adapters: who answers requests of a task in the place of the model, see `request`.
         remedy: what to do when the server does not answer, as the end of a sentence.
         max_tokens: a budget for the run, in tokens in plus tokens out. It is looked at before a request is sent, so the
             requests in flight when it is reached go over it.
@@ -76,11 +86,14 @@ class LanguageModel:
         retries: int,
         remedy: str,
         max_tokens: int | None = None,
+        adapters: Callable[[str], "Served | None"] = lambda _: None,
     ) -> None:
         self.model = chat.model
         self.revision = revision
         self.in_flight = in_flight
         self._chat = chat
+        self._adapters = adapters
+        self._chats = {chat.model: chat}  # by the name that a request calls its model
         self._ledger = ledger
         self._clerk = Clerk(ledger)
         self._retries = retries
@@ -118,11 +131,12 @@ class LanguageModel:
             schema: a narrower one than the prompt's own, for this request.
         """
         self._ledger.register(prompt)
+        model, revision = self.answering(prompt.task)
         return resolve(
             task=prompt.task,
             prompt_version=prompt.version,
-            model=self.model,
-            revision=self.revision,
+            model=model,
+            revision=revision,
             messages=prompt.messages(**variables),
             schema=schema or prompt.schema,
             max_tokens=prompt.max_tokens,
@@ -130,6 +144,14 @@ class LanguageModel:
             seed=seed,
             top_logprobs=top_logprobs,
         )
+
+    def answering(self, task: str) -> tuple[str, str]:
+        """The model and revision that answer requests of a task: the adapter's, where one serves it."""
+        served = self._adapters(task)
+        if served is None:
+            return self.model, self.revision
+        self._chats[served.model] = served.chat
+        return served.model, served.revision
 
     def replayed(self, requests: Iterable[Request]) -> set[str]:
         """The hashes of those that are in the ledger. Asks nothing."""
@@ -206,7 +228,7 @@ class LanguageModel:
         began = time.monotonic()
         for attempt in range(1, self._retries + 2):
             try:
-                done = await self._chat.complete(request.body)
+                done = await self._chats.get(request.model, self._chat).complete(request.body)
             except RefusedError as error:
                 self._failed(began, str(error), REFUSED_REMEDY)
                 return Reply(request, Outcome.INVALID, attempts=attempt, reason=str(error))

@@ -104,6 +104,11 @@ class ServerChat(BaseChatModel):
         except (KeyError, TypeError):
             raise PassingError("the answer of /models lists no models") from None
 
+    async def load_adapter(self, name: str, folder: str) -> None:
+        """Have a running vLLM serve the adapter in a folder of its own disk. Raises as `complete` does."""
+        body = json.dumps({"lora_name": name, "lora_path": folder}).encode()
+        await self._call("POST", "/load_lora_adapter", body, plain=True)
+
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -122,14 +127,15 @@ class ServerChat(BaseChatModel):
             )
         return self._session
 
-    async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    async def _call(self, method: str, path: str, body: bytes | None = None, *, plain: bool = False) -> bytes:
+        """The answer's bytes. plain: it need not be JSON."""
         url = self.base_url.rstrip("/") + path
         try:
             async with self._open().request(method, url, data=body, allow_redirects=False) as response:
                 raw = await _whole(response)
                 if response.status != 200:
                     self._refuse(response, raw)
-                if response.content_type != "application/json":
+                if response.content_type != "application/json" and not plain:
                     raise PassingError(f"the answer is {response.content_type}, not JSON")
                 return raw
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError):

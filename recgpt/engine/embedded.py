@@ -62,7 +62,7 @@ def prepare() -> Weights:
     Raises:
         EngineError: a package is missing, or the cache can't be written.
     """
-    source = _packaged()
+    source = packaged()
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_folder() / f"{MODEL}-{digest[:16]}"
@@ -83,8 +83,8 @@ def prepare() -> Weights:
 
 
 @contextlib.asynccontextmanager
-async def start(weights: Weights, *, threads: int, log: Path) -> AsyncIterator[Running]:
-    """Run the child until the block ends. Its output goes to `log`.
+async def start(weights: Weights, *, threads: int, log: Path, name: str = MODEL) -> AsyncIterator[Running]:
+    """Run the child until the block ends. Its output goes to `log`; it answers as `name`.
 
     Raises:
         EngineError: it did not start; the message has its last words.
@@ -94,7 +94,7 @@ async def start(weights: Weights, *, threads: int, log: Path) -> AsyncIterator[R
     threads = threads or len(os.sched_getaffinity(0))
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "recgpt.engine.child", str(weights.gguf), MODEL,
+            sys.executable, "-m", "recgpt.engine.child", str(weights.gguf), name,
             str(SLOTS), str(CONTEXT), str(threads), str(IN_FLIGHT),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=output,
             env={**os.environ, **QUIET_THREADS, KEY_VARIABLE: key},
@@ -118,7 +118,12 @@ async def start(weights: Weights, *, threads: int, log: Path) -> AsyncIterator[R
         await child.wait()
 
 
-def _packaged() -> Path:
+def packaged() -> Path:
+    """The package's own weights, a GGUF file.
+
+    Raises:
+        EngineError: a package is missing.
+    """
     # Looked up, not imported: the package's own code needs another program around it.
     found = importlib.util.find_spec(PACKAGE)
     missing = [name for name in ("xllamacpp", "gguf") if importlib.util.find_spec(name) is None]

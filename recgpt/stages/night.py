@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from recgpt.config import Config, night_of
 from recgpt.engine.asking import Usage
 from recgpt.engine.tokens import token_counter
+from recgpt.serving import Serving, serving
 from recgpt.sources.logs import History, Logs
 from recgpt.vectors import Encoder, item_vectors
 
@@ -40,6 +41,12 @@ class Night:
     only: frozenset[str] | None = None  # only these users
     parent_run: int | None = None
     progress: Callable[[Progress], None] = field(default=lambda _: None)
+    trial: Serving | None = None  # what serves, where it is not what the store says
+
+    @cached_property
+    def serving(self) -> Serving:
+        """The prompts and adapters of this night: those that are promoted, unless it was made to try others."""
+        return serving(self.store, self.config) if self.trial is None else self.trial
 
     @property
     def until(self) -> datetime:

@@ -71,6 +71,7 @@ class FakeServer:
     answer: Callable[[Body], "str | Answer | Fault"] = lambda body: from_schema(schema_of(body))
     requests: list[Body] = field(default_factory=list)  # bodies of /chat/completions seen
     headers: list[dict[str, str]] = field(default_factory=list)  # of the same requests, names in lower case
+    adapters: dict[str, str] | None = None  # folders by name, as they are loaded; None: it takes none
     keep: bool = True  # False: `requests` and `headers` stay empty, so that a million of them cost no memory
     port: int = 0
 
@@ -146,6 +147,10 @@ class _Connection(asyncio.Protocol):
             self.error(401, "no such key")
         elif (method, path) == ("GET", "/v1/models"):
             self.send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in server.models]})
+        elif (method, path) == ("POST", "/v1/load_lora_adapter") and server.adapters is not None:
+            server.adapters[body["lora_name"]] = body["lora_path"]
+            server.models.append(body["lora_name"])
+            self.raw(200, b"Success: LoRA adapter added successfully.", kind="text/plain")
         elif (method, path) != ("POST", "/v1/chat/completions"):
             self.error(404, f"no {path}")
         elif body["model"] not in server.models:

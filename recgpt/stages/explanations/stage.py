@@ -97,7 +97,7 @@ class Short:
 
     def __init__(self, night: Night, model: LanguageModel, rules: gates.Rules) -> None:
         self.night, self.model, self.rules = night, model, rules
-        self.prompt = prompts.load("explanation_short")
+        self.prompt = night.serving.prompt("explanation_short")
 
     def unit(self, pair: Pair, row: int) -> Work:
         name = product(self.night.logs.catalogue, row)
@@ -113,7 +113,7 @@ class Full:
 
     def __init__(self, night: Night, model: LanguageModel, rules: gates.Rules) -> None:
         self.night, self.model, self.rules = night, model, rules
-        self.style, self.text = prompts.load("explanation_style"), prompts.load("explanation")
+        self.style, self.text = night.serving.prompt("explanation_style"), night.serving.prompt("explanation")
         self.environment = environment(night.config, night.day)
 
     def unit(self, pair: Pair, row: int) -> Work:
@@ -125,7 +125,8 @@ class Full:
         asked = _attempts(self.night, self.model, self.style, variables)
         question = Question(asked, partial(_check_style, rules=self.rules))
         # Not the requests: they hold the season, and a new one must not make every line anew.
-        made_of = [self.style.version, self.text.version, self.model.model, self.model.revision, str(len(asked))]
+        answering = self.model.answering(self.text.task)
+        made_of = [self.style.version, self.text.version, *answering, str(len(asked))]
         return _work(self.night, pair, row, question, made_of, then=partial(self._then, pair=pair, row=row))
 
     def _then(self, settled: Sequence[Settled], *, pair: Pair, row: int) -> Sequence[Question]:

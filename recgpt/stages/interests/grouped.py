@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import prompts
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply
 from recgpt.grouping import Group, group
@@ -49,7 +48,7 @@ class Fate:
 class Grouped:
     def __init__(self, night: Night, model: LanguageModel) -> None:
         self.night, self.model = night, model
-        self.prompt = prompts.load("interest_name")
+        self.prompt = night.serving.prompt("interest_name")
         self.examples = self.prompt.example_answers("interest")
         self.versions: tuple[str, ...] = (self.prompt.version, night.encoder.version)
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 
-import prompts
 from recgpt.engine.asking import LanguageModel
 from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import environment
@@ -36,7 +35,7 @@ LOOSE_EVENTS: Final = 60  # of them at most, the latest
 class Reader:
     def __init__(self, night: Night, model: LanguageModel) -> None:
         self.night, self.model = night, model
-        self.full, self.update = prompts.load("interests_read"), prompts.load("interests_update")
+        self.full, self.update = night.serving.prompt("interests_read"), night.serving.prompt("interests_update")
         self.versions: tuple[str, ...] = (self.full.version, self.update.version, night.encoder.version)
         self.environment = environment(night.config, night.day)
         self.count_tokens = night.count_tokens

@@ -122,8 +122,7 @@ def _rules_hash(night: Night, model: LanguageModel, strategy: Strategy) -> str:
     config = night.config
     return digest(
         strategy.versions,
-        model.model,
-        model.revision,
+        *model.answering("interest_name"),
         config.interests.model_dump(mode="json", exclude=SCHEDULING),
         {name: one.model_dump(mode="json") for name, one in config.behaviours.items()},
         config.rendering.model_dump(mode="json"),

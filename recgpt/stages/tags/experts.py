@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import prompts
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply
 from recgpt.rendering.clean import clean
@@ -40,7 +39,7 @@ class Persona:
 def experts(night: Night, model: LanguageModel, interests: Sequence[Interest], features: Mapping[str, str]) -> Inquiry:
     """The rounds about one user, of whom the base features are known that the config lets into a prompt."""
     panel = _Panel(night, model, dict(enumerate(interests, 1)), features)
-    later = [prompts.load(task).version for task in ("tags_expert", "tags_arbiter")]
+    later = [night.serving.prompt(task).version for task in ("tags_expert", "tags_arbiter")]
     return Inquiry([panel.planner()], panel.read, panel.then, later)
 
 
@@ -61,7 +60,7 @@ class _Panel:
             "interests": listing(self.night, self.numbered),
             "personas": str(self.night.config.tags.personas),
         }
-        prompt, most = prompts.load("tags_planner"), self.night.config.tags.personas
+        prompt, most = self.night.serving.prompt("tags_planner"), self.night.config.tags.personas
         schema = copy.deepcopy(prompt.schema)
         personas = schema["properties"]["personas"]
         personas["maxItems"] = most
@@ -127,7 +126,7 @@ class _Panel:
         return {number: self.numbered[number] for number in persona.interests}
 
     def _question(self, task: str, variables: dict[str, str], check: Callable[[Reply], Any]) -> Question:
-        return Question((request(self.night, self.model, prompts.load(task), variables),), check)
+        return Question((request(self.night, self.model, self.night.serving.prompt(task), variables),), check)
 
 
 def _check_personas(reply: Reply, *, numbers: Collection[int], most: int) -> list[Persona]:

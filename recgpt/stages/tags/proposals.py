@@ -67,7 +67,7 @@ class Inquiry:
 
 
 def each(night: Night, model: LanguageModel, interests: Sequence[Interest]) -> Inquiry:
-    prompt = prompts.load("interest_tags")
+    prompt = night.serving.prompt("interest_tags")
     names = night.encoder.encode([interest.name for interest in interests])
     questions = []
     for interest, name in zip(interests, names, strict=True):
@@ -85,7 +85,7 @@ def single(night: Night, model: LanguageModel, interests: Sequence[Interest]) ->
         "environment": environment(night.config, night.day),
         "per_interest": str(night.config.tags.per_interest),
     }
-    question = Question((request(night, model, prompts.load("tags_single"), variables),), check_entries)
+    question = Question((request(night, model, night.serving.prompt("tags_single"), variables),), check_entries)
     return Inquiry([question], partial(_read_single, numbered=numbered))
 
 

@@ -1,0 +1,137 @@
+"""Promotion and rollback: one row each, so that what served on which night can always be told.
+
+A version is promoted when the gate passed it on held-out users (`recgpt tune evaluate`) against what serves now: what
+was measured against another version says nothing of this one. Force says so in the row. A rollback puts back what the
+newest promotion of a task replaced, and can itself be rolled back.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine as Store
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from recgpt.errors import DataError
+from recgpt.serving import ADAPTER, PROMPT
+from recgpt.store.tables import ModelVersion, Promotion, PromptVersion
+
+SHORTEST = 6  # characters of a version's hash that are enough to name it
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version that tuning made: a prompt of that name, or an adapter for that task."""
+
+    kind: str
+    task: str
+    version: str
+    result: dict[str, Any]
+
+    @property
+    def gate(self) -> dict[str, Any] | None:
+        """What the gate last said of it, with the version it was measured against."""
+        return self.result.get("gate")
+
+
+def find(store: Store, named: str) -> Candidate:
+    """The version whose hash is, or begins with, `named` (with or without "sha256:").
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    start = "sha256:" + named.removeprefix("sha256:")
+    if len(start) < len("sha256:") + SHORTEST:
+        raise DataError(f"{named!r} is too short: give at least {SHORTEST} characters of the version")
+    with Session(store) as session:
+        prompts = session.scalars(select(PromptVersion).where(PromptVersion.version.startswith(start, autoescape=True)))
+        adapters = session.scalars(
+            select(ModelVersion).where(
+                ModelVersion.version.startswith(start, autoescape=True), ModelVersion.kind == ADAPTER
+            )
+        )
+        found = [Candidate(PROMPT, row.task, row.version, dict(row.result or {})) for row in prompts if row.parent]
+        found += [
+            Candidate(ADAPTER, str((row.result or {})["task"]), row.version, dict(row.result or {})) for row in adapters
+        ]
+    if len(found) != 1:
+        many = ", ".join(one.version for one in found[:5])
+        raise DataError(
+            f"{named!r} is {len(found)} versions ({many}): give more of the hash"
+            if found
+            else f"no prompt or adapter that tuning made has the version {named!r}: 'recgpt tune list' shows them"
+        )
+    return found[0]
+
+
+def current(session: Session, kind: str, task: str) -> str | None:
+    """The promoted version that serves; None: what is packaged."""
+    newest = select(Promotion.version).where(Promotion.kind == kind, Promotion.task == task)
+    return session.scalars(newest.order_by(Promotion.id.desc()).limit(1)).first()
+
+
+def promote(store: Store, named: str, *, force: bool = False) -> Promotion:
+    """Let a version serve from now on.
+
+    Raises:
+        DataError: there is no such version, it serves already, or the gate did not pass it and `force` is not set.
+    """
+    one = find(store, named)
+    with Session(store, expire_on_commit=False) as session:
+        before = current(session, one.kind, one.task)
+        refusal = _refusal(one, before)
+        if before == one.version:
+            raise DataError(f"{one.version} serves {one.task} already")
+        if refusal and not force:
+            raise DataError(f"{one.version} is not promoted: {refusal}, or say --force")
+        row = Promotion(
+            task=one.task,
+            kind=one.kind,
+            version=one.version,
+            previous=before,
+            forced=bool(refusal),
+            reason=f"forced: {refusal}" if refusal else str((one.gate or {})["why"]),
+            result=one.gate,
+        )
+        session.add(row)
+        session.commit()
+    return row
+
+
+def rollback(store: Store, task: str) -> Promotion:
+    """Put back what served a task (a prompt's name, or an adapter's task) before its newest promotion.
+
+    Raises:
+        DataError: nothing was ever promoted there.
+    """
+    with Session(store, expire_on_commit=False) as session:
+        query = select(Promotion).where(Promotion.task == task).order_by(Promotion.id.desc()).limit(1)
+        newest = session.scalars(query).first()
+        if newest is None:
+            known = sorted(set(session.scalars(select(Promotion.task))))
+            raise DataError(
+                f"nothing was promoted for {task!r}; "
+                + (f"there is {', '.join(known)}" if known else "what serves is as packaged")
+            )
+        row = Promotion(
+            task=task,
+            kind=newest.kind,
+            version=newest.previous,
+            previous=newest.version,
+            reason=f"rolled back from promotion {newest.id}",
+        )
+        session.add(row)
+        session.commit()
+    return row
+
+
+def _refusal(one: Candidate, serving: str | None) -> str:
+    """Why a version may not be promoted, with the remedy; "" if it may."""
+    measure = f"measure it with 'recgpt tune evaluate {one.version.removeprefix('sha256:')[:12]}'"
+    if one.gate is None:
+        return f"no gate has seen it: {measure}"
+    if one.gate["against"] != serving:
+        return f"it was measured against {one.gate['against'] or 'what is packaged'}, which serves no more: {measure}"
+    if not one.gate["promoted"]:
+        return f"the gate did not pass it ({one.gate['why']}): tune anew"
+    return ""
