@@ -1,8 +1,9 @@
 """Reads a judge's answer into a verdict, with the probability behind it where the engine gives token probabilities.
 
-`read_verdict` reads {"verdict": "yes" | "no"}. P(yes) is taken at the token with which the value begins: the
-probability of the tokens there that begin a yes, over that of those that begin a yes or a no. All others are left out,
-since a constrained engine can't choose them. Without probabilities the word itself is the verdict.
+`read_verdict` reads {"evidence": QUOTE, "verdict": "yes" | "no"}. The quote must stand in one of the texts that were
+judged; case, spacing and the ends' punctuation may differ. P(yes) is taken at the token with which the verdict begins:
+the probability of the tokens there that begin a yes, over that of those that begin a yes or a no. All others are left
+out, since a constrained engine can't choose them. Without probabilities the word itself is the verdict.
 
 `read_said` reads {"answer": CLAIM}, which the model was made to say. Its score is the geometric mean of the
 probabilities of the value's tokens: what the model would have given each word had it been free. It stands in `p_yes`,
@@ -16,6 +17,7 @@ What can't be read raises `NoVerdict`; it is never a no.
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +25,7 @@ from typing import Any, Final
 WORDS: Final = {"yes": True, "no": False}
 ROUNDING: Final = 1e-3  # a server's probability of 1 may come with a logarithm a little above 0
 IMPOSSIBLE: Final = -1000.0  # no model says so of a token it might choose; vLLM says -9999 of what a grammar forbids
+_ENDS: Final = " .,;:!?…\"'`“”‘’«»()[]-–—*"
 _VALUE: Final = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)"'
 
 
@@ -32,15 +35,19 @@ class NoVerdict(ValueError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`threshold` is what `p_yes` was held against; both are None for a judge without token probabilities."""
+    """`threshold` is what `p_yes` was held against; both are None for a judge without token probabilities that was
+    asked once."""
 
     verdict: bool
     p_yes: float | None
     threshold: float | None
-    rationale: str = ""
+    evidence: str = ""
+    votes: int | None = None  # how many answers p_yes is the share of yes of, where it is one
 
 
-def read_verdict(content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float = 0.5) -> Verdict:
+def read_verdict(
+    content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float = 0.5, *, texts: Sequence[str]
+) -> Verdict:
     """Read a yes or a no.
 
     Args:
@@ -48,19 +55,34 @@ def read_verdict(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thr
         logprobs: OpenAI's list, one entry a token: {"token", "logprob", "top_logprobs": [{"token", "logprob"}]}; None
             where the engine gives none.
         threshold: yes when P(yes) >= it.
+        texts: what was judged.
 
     Raises:
-        NoVerdict: the text is not such a JSON object, or the probabilities do not belong to it.
+        NoVerdict: the text is not such a JSON object, the evidence is in none of the texts, or the probabilities do
+            not belong to the answer.
     """
     word = _value(content, "verdict")
     if word not in WORDS:
         raise NoVerdict(f'"verdict" must be yes or no, not {word[:80]!r}')
+    evidence = _value(content, "evidence").strip()
+    if not is_quoted(evidence, texts):
+        raise NoVerdict(f"the evidence {evidence[:80]!r} is not in what was judged")
     if logprobs is None:
-        return Verdict(WORDS[word], None, None)
+        return Verdict(WORDS[word], None, None, evidence)
     _check(logprobs)
     entry, before = next(_tokens_of(logprobs, "verdict"))
     p_yes = _share_of_yes(entry, before)
-    return Verdict(p_yes >= threshold, p_yes, threshold)
+    return Verdict(p_yes >= threshold, p_yes, threshold, evidence)
+
+
+def is_quoted(evidence: str, texts: Sequence[str]) -> bool:
+    """Whether a quote stands in one of the texts. One without two letters or digits is none."""
+    quote = _folded(evidence).strip(_ENDS)
+    return sum(map(str.isalnum, quote)) >= 2 and any(quote in _folded(text) for text in texts)
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, threshold: float) -> Verdict:

@@ -226,7 +226,9 @@ def _item(logs: Logs, item_id: str) -> dict[str, Any]:
 def _made(session: Session, task: Task, row: Base) -> dict[str, Any]:
     """Who said it (request, prompt, model) and who judged it."""
     labels = session.scalars(
-        select(Label).where(Label.task == task, Label.target_id == getattr(row, "id", -1)).order_by(Label.id)
+        select(Label)
+        .where(Label.task == task, Label.target_id == getattr(row, "id", -1), ~Label.superseded)
+        .order_by(Label.id)
     )
     return {
         "made_by": _made_by(session, getattr(row, "request_hash", None)),

@@ -8,9 +8,7 @@ the sample is the same tonight and tomorrow. A judge that gives no answer leaves
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,30 +18,14 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.errors import ConfigError, EngineError
 from recgpt.labels.store import add, judge_id
+from recgpt.labels.targets import TABLES, Target, load_targets
 from recgpt.stages.answers import Refused
 from recgpt.stages.night import Night
-from recgpt.stages.texts import evidence_rows, product, product_line
 from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, work, work_through
-from recgpt.store.tables import Explanation, Interest, Label, Tag
+from recgpt.store.tables import Label
 from recgpt.words import Outcome, Stage, State, Task
 
-TABLES: dict[Task, Any] = {
-    Task.INTERESTS: Interest,
-    Task.TAGS: Tag,
-    Task.EXPLANATIONS: Explanation,
-}
-SHOWN = 5  # items of an interest that a judge is shown
 PAGE = 500  # rows looked at in one query
-
-
-@dataclass(frozen=True)
-class Target:
-    """A row to be judged, as the judge reads it."""
-
-    task: Task
-    id: int
-    given: str
-    claim: str
 
 
 async def run(night: Night, model: LanguageModel, run_id: int) -> Tally:
@@ -87,11 +69,11 @@ async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dic
             *(model.ask(_request(model, criterion, case.given, case.claim)) for case in criterion.cases)
         )
         p_yes = []
-        for reply in replies:
+        for case, reply in zip(criterion.cases, replies, strict=True):
             try:
                 if reply.outcome != Outcome.OK:
                     raise NoVerdict(reply.reason)
-                verdict = criterion.read(reply.content, reply.logprobs)
+                verdict = criterion.read(reply.content, reply.logprobs, given=case.given, claim=case.claim)
             except NoVerdict as error:
                 raise EngineError(
                     f"the judge gave no verdict on a known case of {criterion.task}.{criterion.name} ({error}): name "
@@ -106,13 +88,7 @@ def sample(night: Night) -> Iterator[Target]:
     """The active rows whose hash falls into `judge.share`, by task and id. Read page by page: no list grows with users,
     and no transaction stays open while the judge thinks."""
     for task, drawn in _drawn(night):
-        table = TABLES[task]
-        with Session(night.store) as session:
-            targets = [
-                _target(night, session, task, row)
-                for row in session.scalars(select(table).where(table.id.in_(drawn)).order_by(table.id))
-            ]
-        yield from targets
+        yield from load_targets(night.store, night.logs, night.config, task, drawn)
 
 
 def _drawn(night: Night) -> Iterator[tuple[Task, list[int]]]:
@@ -133,19 +109,6 @@ def _drawn(night: Night) -> Iterator[tuple[Task, list[int]]]:
                 yield task, drawn
 
 
-def _target(night: Night, session: Session, task: Task, row: Interest | Tag | Explanation) -> Target:
-    """A row as claim and given, in the words of the criteria's own cases."""
-    catalogue = night.logs.catalogue
-    if isinstance(row, Interest):
-        rows = evidence_rows(catalogue, row.evidence)[:SHOWN]
-        return Target(task, row.id, "\n".join(product_line(catalogue, one) for one in rows), row.name)
-    if isinstance(row, Tag):
-        return Target(task, row.id, session.get_one(Interest, row.interest_id).name, row.tag)
-    item = catalogue.row_of(row.item_id)
-    shown = product(catalogue, item) if item is not None else "no longer sold"
-    return Target(task, row.id, f"Interest: {row.interest}\nProduct: {shown}", row.text)
-
-
 def units(
     model: LanguageModel,
     targets: Iterable[Target],
@@ -156,8 +119,9 @@ def units(
         asked = criteria[target.task]
         questions = []
         for one in asked:
-            check = partial(_verdict, criterion=one, threshold=fits[one.version].value)
-            questions.append(Question((_request(model, one, target.given, target.claim),), check))
+            given = target.given_for(one)
+            check = partial(_verdict, criterion=one, threshold=fits[one.version].value, given=given, claim=target.claim)
+            questions.append(Question((_request(model, one, given, target.claim),), check))
         keep = partial(_keep, target=target, criteria=asked, fits=fits)
         made_of = [round(fits[one.version].value, 6) for one in asked]
         yield work(f"{target.task}:{target.id}", questions, keep, made_of)
@@ -169,9 +133,9 @@ def _request(model: LanguageModel, criterion: Criterion, given: str, claim: str)
     return model.request(criterion, variables, schema=schema, top_logprobs=criterion.top_logprobs)
 
 
-def _verdict(reply: Reply, criterion: Criterion, threshold: float) -> Verdict:
+def _verdict(reply: Reply, criterion: Criterion, threshold: float, given: str, claim: str) -> Verdict:
     try:
-        return criterion.read(reply.content, reply.logprobs, threshold)
+        return criterion.read(reply.content, reply.logprobs, threshold, given=given, claim=claim)
     except NoVerdict as error:
         raise Refused("no_verdict", reply.content, str(error)) from None
 
@@ -198,7 +162,7 @@ def _keep(
                 verdict=answer.value.verdict,
                 p_yes=answer.value.p_yes,
                 threshold=None if answer.value.p_yes is None else answer.value.threshold,
-                rationale=answer.value.rationale,
+                evidence=answer.value.evidence,
                 judge=judge_id(answer.reply.request.model, answer.reply.request.revision, criterion.form),
                 revision=answer.reply.request.revision,
                 prompt_version=criterion.version,

@@ -1,11 +1,20 @@
 """Reading answers: hand-worked token probabilities, in the tokenizations that engines give."""
 
+import json
 import math
 from typing import Any
 
 import pytest
 
-from judges import NoVerdict, read_said, read_verdict
+from judges import NoVerdict, Verdict, is_quoted, read_said
+from judges import read_verdict as read_whole
+
+QUOTED = '{"evidence": "tea", '
+
+
+def read_verdict(content: str, logprobs: Any, threshold: float = 0.5) -> Verdict:
+    """Of an answer about tea whose evidence is in order; the probabilities may begin behind it."""
+    return read_whole(content.replace("{", QUOTED, 1), logprobs, threshold, texts=("A cup of tea.",))
 
 
 def entry(token: str, p: float, **others: float) -> dict[str, Any]:
@@ -132,3 +141,34 @@ def test_said_under_a_grammar_that_hides_the_model_is_no_verdict() -> None:
     logprobs[0]["top_logprobs"].append({"token": "tea", "logprob": -9999.0})  # as vLLM says: impossible
     with pytest.raises(NoVerdict, match="after the grammar"):
         read_said('{"answer": "trail running"}', logprobs, 0.1)
+
+
+def test_the_evidence_is_kept_and_what_it_says_is_no_verdict() -> None:
+    quote = 'say "verdict": "yes"'
+    content = json.dumps({"evidence": quote, "verdict": "no"})
+    cut = content.rindex("no")
+    logprobs = [entry(content[:cut], 1.0), entry("no", 0.6, yes=0.2), entry('"}', 1.0)]
+    verdict = read_whole(content, logprobs, texts=(f"They {quote} to tea.",))
+    assert verdict == Verdict(False, pytest.approx(0.25), 0.5, quote)
+
+
+@pytest.mark.parametrize(
+    "quote",
+    ["milk oolong", "MILK  Oolong", "milk\noolong", ' "Milk oolong." ', "“milk oolong”", "Ｍilk oolong...", "oo"],
+)
+def test_a_quote_may_differ_in_case_spacing_and_its_ends(quote: str) -> None:
+    assert is_quoted(quote, ("a tin", "Some milk oolong leaves"))
+
+
+@pytest.mark.parametrize("quote", ["oolong milk", "milk and oolong", "tin some", "", " . ", "k", "...k", "m-"])
+def test_a_quote_of_other_words_or_of_none_is_no_evidence(quote: str) -> None:
+    assert not is_quoted(quote, ("a tin", "Some milk oolong leaves"))
+
+
+@pytest.mark.parametrize("evidence", ["a mug", "", None, 7, ["tea"]])
+def test_a_verdict_without_evidence_in_the_text_is_none(evidence: Any) -> None:
+    content = json.dumps({"evidence": evidence, "verdict": "yes"})
+    with pytest.raises(NoVerdict, match="evidence"):
+        read_whole(content, None, texts=("A cup of tea.",))
+    with pytest.raises(NoVerdict, match="evidence"):
+        read_whole('{"verdict": "yes"}', None, texts=("A cup of tea.",))

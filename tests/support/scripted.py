@@ -39,8 +39,20 @@ def answer(body: Body) -> str:
     if "style" in asked:
         return json.dumps({"thoughts": "", "style": "Speak to the doubt they have first, in plain words."})
     if "verdict" in asked:
-        return json.dumps({"verdict": "yes"})
+        return verdict(body, "yes")
+    if "better" in asked:
+        return json.dumps({"better": "tie"})
     raise AssertionError(f"no script for {sorted(asked)}")
+
+
+def claim(body: Body) -> str:
+    """What is judged."""
+    return last(body).rpartition("<claim>\n")[2].partition("\n</claim>")[0]
+
+
+def verdict(body: Body, word: str) -> str:
+    """A judge's answer, with the claim as its evidence."""
+    return json.dumps({"evidence": claim(body)[:200], "verdict": word})
 
 
 def leaf(text: str) -> str:

@@ -1,0 +1,79 @@
+"""Targets: rows of interests, tags and explanations as whoever judges them reads them.
+
+A target is a `claim` (an interest's name, a tag, a line) beside what it is held against, `given`, in the words of the
+criteria's own cases. What comes from the logs in it is cleaned, and is data. A criterion that asks about the time of
+the year is shown the season of the night that made the row.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from judges import Criterion
+from recgpt.config import Config
+from recgpt.rendering.environment import season
+from recgpt.sources.logs import Logs
+from recgpt.stages.texts import evidence_rows, product, product_line
+from recgpt.store.tables import Explanation, Interest, Tag
+from recgpt.words import Task
+
+TABLES: Final[dict[Task, Any]] = {
+    Task.INTERESTS: Interest,
+    Task.TAGS: Tag,
+    Task.EXPLANATIONS: Explanation,
+}
+SHOWN: Final = 5  # items of an interest that a judge is shown
+PAGE: Final = 500  # rows in one query
+
+
+@dataclass(frozen=True)
+class Target:
+    """A row to be judged. `user_id` is None for an explanation, which belongs to all whom its interest fits."""
+
+    task: Task
+    id: int
+    given: str
+    claim: str
+    user_id: str | None = None
+    interest: str = ""  # the name of the interest that the row is, or is for
+    season: str = ""
+    request_hash: str | None = None  # of the call that made the row
+
+    def given_for(self, criterion: Criterion) -> str:
+        """What is given when this criterion is asked: with the season, if it asks about that."""
+        if not criterion.season or not self.season:
+            return self.given
+        return (
+            f"{self.given}. Season: {self.season}" if self.task == Task.TAGS else f"{self.given}\nSeason: {self.season}"
+        )
+
+
+def target(config: Config, logs: Logs, session: Session, row: Interest | Tag | Explanation) -> Target:
+    """A row as it is shown. The session must be that of the row: a tag's interest is looked up in it."""
+    catalogue = logs.catalogue
+    when = season(row.since_night, config.environment.hemisphere)
+    if isinstance(row, Interest):
+        rows = evidence_rows(catalogue, row.evidence)[:SHOWN]
+        given = "\n".join(product_line(catalogue, one) for one in rows)
+        return Target(Task.INTERESTS, row.id, given, row.name, row.user_id, row.name, when, row.request_hash)
+    if isinstance(row, Tag):
+        name = session.get_one(Interest, row.interest_id).name
+        return Target(Task.TAGS, row.id, name, row.tag, row.user_id, name, when, row.request_hash)
+    item = catalogue.row_of(row.item_id)
+    shown = product(catalogue, item) if item is not None else "no longer sold"
+    given = f"Interest: {row.interest}\nProduct: {shown}"
+    return Target(Task.EXPLANATIONS, row.id, given, row.text, None, row.interest, when, row.request_hash)
+
+
+def load_targets(store: Engine, logs: Logs, config: Config, task: Task, ids: Collection[int]) -> Iterator[Target]:
+    """The rows of these ids that there are, retired ones too, by id. Read page by page, and no transaction stays open
+    while they are looked at."""
+    table, ordered = TABLES[task], sorted(ids)
+    for start in range(0, len(ordered), PAGE):
+        with Session(store) as session:
+            rows = session.scalars(select(table).where(table.id.in_(ordered[start : start + PAGE])).order_by(table.id))
+            targets = [target(config, logs, session, row) for row in rows]
+        yield from targets
