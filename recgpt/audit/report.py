@@ -123,5 +123,4 @@ class Report(Plain):
     labellers: Labellers | None  # None: fewer than two people labelled
     drift: Drift | None  # None: there was no audit before
     tied: int  # cases left out, since as many people say yes as no
-    unmatched: int  # verdicts of the judge that no truth is known of
-    findings: tuple[str, ...]  # what speaks against the judge, a sentence each
+    unmatched: int  # verdicts of the judge whose truth nobody has said
