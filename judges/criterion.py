@@ -65,7 +65,7 @@ class Criterion:
 
     @property
     def max_tokens(self) -> int:
-        return 120 if self.form == "verdict" else 160
+        return 256 if self.form == "verdict" else 160  # a quote of short tokens takes many
 
     @property
     def top_logprobs(self) -> int:

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -258,14 +258,52 @@ class Explain(Section):
         return self
 
 
+Form = Literal["said", "verdict"]
+
+
+class PanelJudge(Section):
+    """One judge of a panel: what differs from [engine] and [judge]. One that names another server or model begins from
+    an engine's defaults there."""
+
+    kind: Literal["embedded", "server"] | None = None
+    base_url: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    api_key_env: str | None = None
+    in_flight: int | None = Field(default=None, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0)
+    form: Form | None = None
+    votes: int | None = Field(default=None, ge=1, le=25)
+    temperature: float | None = Field(default=None, gt=0.0, le=2.0)
+
+
 class Judge(Section):
     share: Share = 0.25  # of the rows that each task made; a hash decides which, so a row is in or out for good
     seed: int = 0
-    form: Literal["said", "verdict"] = "said"  # how likely the model finds what is judged; or a yes/no question
+    form: Form = "said"  # how likely the model finds what is judged; or a yes/no question
     criteria: dict[Task, tuple[str, ...]] = Field(default_factory=dict)  # by task; absent: all that have the form
+    # verdict, where the engine gives no token probabilities: answers to a question, and the temperature they are at.
+    votes: int = Field(default=1, ge=1, le=25)
+    temperature: float = Field(default=0.7, gt=0.0, le=2.0)
+    panel: tuple[PanelJudge, ...] = ()  # who judges instead of [engine]'s model alone
+    panel_rule: Literal["majority", "mean"] = "majority"  # of the verdicts; or of P(yes)
     # What a judge's passport must show before anything is tuned on its labels.
     min_kappa: float = Field(default=0.4, ge=-1.0, le=1.0)
     min_specificity: Share = 0.6
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A judge in full: which model is asked, and how."""
+
+    engine: Engine
+    form: Form
+    votes: int
+    temperature: float
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        return self.engine.kind, self.engine.model, self.engine.revision, self.form
 
 
 class Nightly(Section):
@@ -303,6 +341,40 @@ class Config(Section):
             if unknown:
                 raise ValueError(f"{key} names behaviours that [behaviours] does not: {', '.join(unknown)}")
         return self
+
+    @model_validator(mode="after")
+    def judges_are_judges(self) -> Self:
+        seats = self.seats
+        for place, seat in enumerate(seats):
+            if seat.votes > 1 and seat.form == "said":
+                raise ValueError("judge.votes counts answers to the form 'verdict'; 'said' is asked once")
+            if seat.known_by in [other.known_by for other in seats[:place]]:
+                raise ValueError(f"judge.panel: entry {place + 1} is a judge that it has already")
+        return self
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        """Those of the panel, or the one judge that there is."""
+        rules = self.judge
+        return tuple(self._seat(place, one) for place, one in enumerate(rules.panel, 1)) or (
+            Seat(self.engine, rules.form, rules.votes, rules.temperature),
+        )
+
+    def _seat(self, place: int, one: PanelJudge) -> Seat:
+        named = one.model_dump(exclude_none=True, exclude={"form", "votes", "temperature"})
+        if {"kind", "base_url", "model", "revision", "api_key_env"} & set(named):
+            kept = {name: getattr(self.engine, name) for name in ("in_flight", "retries", "timeout_s", "threads")}
+            named = {"kind": "server", **kept, **named}
+        else:
+            named = {**self.engine.model_dump(), **named}
+        rules, form = self.judge, one.form or self.judge.form
+        votes = one.votes or (rules.votes if form == "verdict" else 1)
+        try:
+            engine = Engine(**named)
+        except ValidationError as error:
+            said = "; ".join(_explain(one) for one in error.errors())
+            raise ValueError(f"judge.panel: entry {place}: {said}") from None
+        return Seat(engine, form, votes, one.temperature or rules.temperature)
 
     @property
     def work_folder(self) -> Path:

@@ -19,6 +19,8 @@ from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
 from recgpt.errors import BudgetSpent, DataError, disk_faults
+from recgpt.labels.sampling import Drawing
+from recgpt.serving import Serving
 from recgpt.sources.logs import Logs
 from recgpt.sources.prepare import prepare
 from recgpt.stages import verdicts
@@ -34,12 +36,12 @@ from recgpt.store.session import bring_up, open_store
 from recgpt.summary import StageSummary, Summary, so_far
 from recgpt.words import RunState, Stage, Training
 
-ASKING: Final = {
+MAKING: Final = {
     Stage.INTERESTS: interests,
     Stage.TAGS: tags,
     Stage.EXPLAIN: explanations,
-    Stage.JUDGE: verdicts,
 }
+ASKING: Final = (*MAKING, Stage.JUDGE)  # the stages that ask a model
 TICK_S: Final = 1.0  # between two words on what a stage has cost, while none of its units is finished
 
 
@@ -55,6 +57,7 @@ def run(
     max_tokens: int | None = None,
     training: Training = Training.IF_OLD,
     score_out: Path | None = None,
+    judging: Drawing = verdicts.NIGHTLY,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Summary:
     """Run the stages of one night.
@@ -67,6 +70,7 @@ def run(
         max_tokens: stop cleanly once so many tokens (in and out) have been spent.
         training: whether the towers are trained though they are young enough, and from where.
         score_out: a folder for the recommendations as Parquet too, beside SQL.
+        judging: what is judged.
 
     Raises:
         LockedError: another command is at work on the store.
@@ -91,6 +95,7 @@ def run(
                 max_tokens=max_tokens,
                 training=training,
                 score_out=score_out,
+                judging=judging,
             )
             stopping.run(plan.run(stages))
         summary.state = RunState.DONE
@@ -178,22 +183,26 @@ class _Plan:
         max_tokens: int | None,
         training: Training,
         score_out: Path | None,
+        judging: Drawing,
     ) -> None:
         self.night, self.watch, self.summary = night, watch, summary
         self.dry_run, self.max_tokens, self.training = dry_run, max_tokens, training
-        self.score_out = score_out
+        self.score_out, self.judging = score_out, judging
 
     async def run(self, stages: Sequence[Stage]) -> None:
         night = self.night
         async with contextlib.AsyncExitStack() as stack:
             model: LanguageModel | None = None
             if any(stage in ASKING for stage in stages):
+                config = verdicts.opening(night.config) if set(stages) == {Stage.JUDGE} else night.config
                 opened = open_engine(
-                    night.config,
+                    config,
                     night.store,
                     run_id=night.parent_run,
                     max_tokens=self.max_tokens,
                     contact=not self.dry_run,
+                    # What is promoted is for the config's own engine.
+                    served=None if config.engine == night.config.engine else Serving(),
                 )
                 model = await stack.enter_async_context(opened)
                 self.summary.engine = f"{model.model} ({model.revision})"
@@ -206,7 +215,7 @@ class _Plan:
         self.watch.begin(stage, model)
         try:
             async with self.watch.ticking():
-                counts = self._planned(stage, model) if self.dry_run else await self._made(stage, model)
+                counts = await (self._planned(stage, model) if self.dry_run else self._made(stage, model))
         except BaseException as error:
             state, _ = ending(error)
             counts = so_far(self.watch.step)
@@ -215,10 +224,14 @@ class _Plan:
             seconds = time.monotonic() - started
             self.summary.stages.append(StageSummary(stage, state, seconds, counts, self.watch.usage))
 
-    def _planned(self, stage: Stage, model: LanguageModel | None) -> dict[str, Any]:
+    async def _planned(self, stage: Stage, model: LanguageModel | None) -> dict[str, Any]:
         if model is None:
             return {}
-        tally: Tally = ASKING[stage].dry_run(self.night, model)
+        tally: Tally
+        if stage == Stage.JUDGE:
+            tally = await verdicts.dry_run(self.night, model, self.judging)
+        else:
+            tally = MAKING[stage].dry_run(self.night, model)
         return {
             "units": tally.units,
             "untouched": tally.untouched,
@@ -239,8 +252,10 @@ class _Plan:
                     from recgpt.stages import score  # noqa: PLC0415 (likewise)
 
                     record.counts = score.run(night, record.id, out=self.score_out)
+                elif stage == Stage.JUDGE and model is not None:
+                    record.counts = (await verdicts.run(night, model, record.id, self.judging)).as_dict()
                 elif model is not None:
-                    record.counts = (await ASKING[stage].run(night, model, record.id)).as_dict()
+                    record.counts = (await MAKING[stage].run(night, model, record.id)).as_dict()
             except BaseException:
                 record.counts = so_far(self.watch.step)
                 raise

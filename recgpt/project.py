@@ -201,6 +201,10 @@ strategy = "short"                    # for a small model; "full" for a real one
 form = "said"                         # for a small model; "verdict" asks a real one yes or no
 # share = 0.25                        # of what the stages made
 # seed = 0
+# votes = 1                           # verdict: answers to a question where the engine gives no token probabilities
+# temperature = 0.7                   # of those votes
+# panel = []                          # several judges: {form = "said"}, {model = "m", revision = "r", base_url = "..."}
+# panel_rule = "majority"             # what they say together; or "mean", of P(yes)
 # min_kappa = 0.4                     # of its passport; below it nothing is tuned on a judge's labels
 # min_specificity = 0.6
 # [judge.criteria]                    # absent: all that have the form

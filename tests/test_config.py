@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recgpt.config import Config, load, night_of
+from recgpt.config import Config, Seat, load, night_of
 from recgpt.errors import ConfigError
 from recgpt.project import TEMPLATE, demo_settings, init
 from towers.config import FeatureSettings, LossSettings, NetworkSettings, TrainingSettings
@@ -87,6 +87,41 @@ def test_a_behaviour_can_be_added_and_changed(tmp_path: Path) -> None:
 def test_leave_out_must_name_known_behaviours(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"score\.leave_out"):
         load(written(tmp_path, "[score]\nleave_out = ['bought']\n"))
+
+
+SERVER = "[engine]\nkind = 'server'\nmodel = 'm'\nrevision = 'r'\nin_flight = 9\nthreads = 2\n"
+
+
+def test_without_a_panel_the_engine_is_the_judge(tmp_path: Path) -> None:
+    config = load(written(tmp_path, SERVER + "[judge]\nform = 'verdict'\nvotes = 3\n"))
+    assert config.seats == (Seat(config.engine, "verdict", 3, 0.7),)
+
+
+def test_a_panels_judge_says_what_is_other_about_it(tmp_path: Path) -> None:
+    text = SERVER + (
+        "[judge]\nform = 'verdict'\nvotes = 3\n[[judge.panel]]\n[[judge.panel]]\nform = 'said'\ntimeout_s = 5\n"
+        "[[judge.panel]]\nmodel = 'other'\nrevision = 'q'\nvotes = 7\n[[judge.panel]]\nkind = 'embedded'\n"
+    )
+    own, said, other, small = load(written(tmp_path, text)).seats
+    assert (own.engine.model, own.form, own.votes) == ("m", "verdict", 3)
+    assert (said.engine.model, said.engine.timeout_s, said.form, said.votes) == ("m", 5.0, "said", 1)
+    assert (other.engine.model, other.engine.revision, other.engine.in_flight, other.votes) == ("other", "q", 9, 7)
+    assert other.engine.kind == "server"
+    assert (small.engine.kind, small.engine.model, small.engine.threads) == ("embedded", "", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("votes = 3\n", "'said' is asked once"),
+        ("[[judge.panel]]\n[[judge.panel]]\nin_flight = 1\n", r"judge\.panel: entry 2 is a judge that it has already"),
+        ("[[judge.panel]]\nmodel = 'x'\n", r"judge\.panel: entry 1: .*needs revision"),
+        ("[[judge.panel]]\nmodle = 'x'\n", r"unknown key judge\.panel\.0\.modle; did you mean model\?"),
+    ],
+)
+def test_a_panel_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(written(tmp_path, "[judge]\n" + text))
 
 
 def test_bounds_of_an_explanation_must_leave_room(tmp_path: Path) -> None:

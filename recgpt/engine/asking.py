@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from recgpt.engine.chat import Completion, PassingError, RefusedError, ServerChat, UnreachableError
@@ -109,6 +109,22 @@ class LanguageModel:
     @property
     def usage(self) -> Usage:
         return Usage(**self._usage)  # type: ignore[arg-type]
+
+    @property
+    def tokens_left(self) -> int | None:
+        """What is left of the budget; None where there is none.
+
+        Raises:
+            BudgetSpent: nothing is.
+        """
+        if self._max_tokens is None:
+            return None
+        self._may_send()
+        return self._max_tokens - round(self._usage["tokens_in"] + self._usage["tokens_out"])
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count what was spent elsewhere on the same budget."""
+        self._count(**asdict(usage))
 
     @property
     def chat(self) -> ServerChat:

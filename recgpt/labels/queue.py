@@ -12,20 +12,19 @@ was left.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Final, Literal
 
-from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
 from judges import Criterion
 from recgpt.config import Config
 from recgpt.labels.store import LabelRow, each
-from recgpt.labels.targets import PAGE, TABLES, Target, load_targets
+from recgpt.labels.targets import Target, active, load_targets
 from recgpt.sources.logs import Logs
 from recgpt.stages.work import digest
-from recgpt.words import JudgeKind, State, Task
+from recgpt.words import JudgeKind, Task
 
 AHEAD: Final = 10_000  # rows of each kind that are put in order; who has labelled them asks for a new queue
 Why = Literal["disagreement", "unlabelled", "uncertain", "random"]
@@ -84,7 +83,7 @@ def queue(
         elif row.kind != JudgeKind.PANEL:  # a panel only says again what its members said
             said.setdefault((row.target_id, row.criterion), []).append(row)
     chosen, chance = _Shortest(AHEAD), _Shortest(AHEAD)
-    for number in _active(store, task):
+    for number in chain.from_iterable(active(store, task)):
         unasked = [name for name in criteria if (number, name) not in mine]
         lot = digest(seed, "lot", task, number)
         if not unasked:
@@ -138,18 +137,6 @@ def _mixed(chosen: list[_Turn], chance: list[_Turn], share: float, dice: Random)
         if turn is None:
             return
         yield turn
-
-
-def _active(store: Engine, task: Task) -> Iterator[int]:
-    table, last = TABLES[task], 0
-    while True:
-        query = select(table.id).where(table.state == State.ACTIVE, table.id > last).order_by(table.id).limit(PAGE)
-        with Session(store) as session:
-            ids = list(session.scalars(query))
-        if not ids:
-            return
-        last = ids[-1]
-        yield from ids
 
 
 def _part(digested: str) -> float:

@@ -18,7 +18,7 @@ from recgpt.rendering.environment import season
 from recgpt.sources.logs import Logs
 from recgpt.stages.texts import evidence_rows, product, product_line
 from recgpt.store.tables import Explanation, Interest, Tag
-from recgpt.words import Task
+from recgpt.words import State, Task
 
 TABLES: Final[dict[Task, Any]] = {
     Task.INTERESTS: Interest,
@@ -66,6 +66,19 @@ def target(config: Config, logs: Logs, session: Session, row: Interest | Tag | E
     shown = product(catalogue, item) if item is not None else "no longer sold"
     given = f"Interest: {row.interest}\nProduct: {shown}"
     return Target(Task.EXPLANATIONS, row.id, given, row.text, None, row.interest, when, row.request_hash)
+
+
+def active(store: Engine, task: Task) -> Iterator[list[int]]:
+    """The ids of the rows that hold, in their order, a page at a time."""
+    table, last = TABLES[task], 0
+    while True:
+        query = select(table.id).where(table.state == State.ACTIVE, table.id > last).order_by(table.id).limit(PAGE)
+        with Session(store) as session:
+            ids = list(session.scalars(query))
+        if not ids:
+            return
+        last = ids[-1]
+        yield ids
 
 
 def load_targets(store: Engine, logs: Logs, config: Config, task: Task, ids: Collection[int]) -> Iterator[Target]:

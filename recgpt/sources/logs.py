@@ -11,7 +11,7 @@ import json
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -122,6 +122,19 @@ class Logs:
         with pq.ParquetFile(self._users) as file:
             batches = file.iter_batches(USER_GROUP, columns=["user_id"])
             yield from islice((user_id for batch in batches for user_id in batch.column(0).to_pylist()), limit)
+
+    def sizes(self, users: Collection[str]) -> dict[str, int]:
+        """How many events each of these users has, whenever they were; who is not in the logs is left out."""
+        groups: dict[int, set[str]] = {}
+        for user_id in users:
+            groups.setdefault(bisect.bisect_right(self._first_ids, user_id) - 1, set()).add(user_id)
+        found = {}
+        with pq.ParquetFile(self._users) as file:
+            for group in sorted(groups.keys() - {-1}):
+                table = file.read_row_group(group, columns=["user_id", "events"])
+                sizes = zip(table["user_id"].to_pylist(), table["events"].to_pylist(), strict=True)
+                found.update((user_id, count) for user_id, count in sizes if user_id in groups[group])
+        return found
 
     def people(self) -> Iterator[tuple[str, dict[str, str]]]:
         """User ids in sorted order, each with the base features that are known."""

@@ -29,6 +29,10 @@ class Cost:
     tokens_out: int | None = 0  # likely; None where nothing like it was ever answered
     tokens_out_most: int = 0  # no more than that can come
 
+    def __add__(self, other: "Cost") -> "Cost":
+        likely = None if self.tokens_out is None or other.tokens_out is None else self.tokens_out + other.tokens_out
+        return Cost(self.tokens_in + other.tokens_in, likely, self.tokens_out_most + other.tokens_out_most)
+
 
 class Estimate:
     """Adds up the cost of a stage's requests."""

@@ -1,143 +1,167 @@
 """Judging what the stages made: one question a criterion, a probability for the answer, labels in SQL.
 
-A judge's raw probability means little (a small model says no to everything), so it is held against a threshold fitted
-on the known cases in the criterion's own file, asked of the same model through the same ledger: the fit costs nothing
-the second time, and another model or criterion gets its own. Which rows are judged is decided by a hash of the row, so
-the sample is the same tonight and tomorrow. A judge that gives no answer leaves no label.
+Which rows are judged is said in `recgpt.labels.sampling`, and what a judge's answer is held against in
+`recgpt.labels.judging`. A row that a judge has judged by the same criteria and thresholds is not asked again. A judge
+that gives no answer leaves no label.
+
+Where the config names a panel, each of its judges does the whole work in turn, on the budget of the run, and what they
+say together is worked out at the end. One whose server does not answer holds up none of the others; the run then fails
+all the same, and the same command goes on with that one.
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judges import Criterion, CriterionError, NoVerdict, Threshold, Verdict, fit, load_criteria
+from judges import Criterion, CriterionError, load_criteria
+from recgpt.config import Config, Seat
+from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel
-from recgpt.engine.requests import Reply, Request
+from recgpt.engine.open import open_engine
 from recgpt.errors import ConfigError, EngineError
-from recgpt.labels.store import add, judge_id
-from recgpt.labels.targets import TABLES, Target, load_targets
-from recgpt.stages.answers import Refused
+from recgpt.labels import panel
+from recgpt.labels.judging import Asked, Judge, labels_of, read
+from recgpt.labels.sampling import Drawing, drawn
+from recgpt.labels.store import add
+from recgpt.labels.targets import Target, load_targets
+from recgpt.serving import Serving
 from recgpt.stages.night import Night
-from recgpt.stages.work import Kept, Question, Settled, Tally, Work, digest, plan, work, work_through
-from recgpt.store.tables import Label
-from recgpt.words import Outcome, Stage, State, Task
+from recgpt.stages.work import Kept, Settled, Tally, Work, digest, plan, work, work_through
+from recgpt.words import Outcome, Stage, Task
 
-PAGE = 500  # rows looked at in one query
-
-
-async def run(night: Night, model: LanguageModel, run_id: int) -> Tally:
-    asked = criteria(night)
-    fits = await thresholds(model, [one for listed in asked.values() for one in listed])
-    total = sum(len(drawn) for _, drawn in _drawn(night))
-    return await work_through(
-        night, Stage.JUDGE, model, units(model, sample(night), asked, fits), run_id=run_id, total=total
-    )
+NIGHTLY = Drawing()
+Page = tuple[Task, list[int]]
+ByTask = Mapping[Task, tuple[Asked, ...]]
 
 
-def dry_run(night: Night, model: LanguageModel) -> Tally:
+@dataclass(frozen=True)
+class _Member:
+    """A judge of a panel, once it has done its work: what it is known by on each task, and what it was asked."""
+
+    ids: Mapping[Task, str]
+    asked: ByTask
+
+
+async def run(night: Night, model: LanguageModel, run_id: int, drawing: Drawing = NIGHTLY) -> Tally:
+    """Judge what is drawn.
+
+    Args:
+        model: the one that the config's engine, or `opening`, opened.
+    """
+    seats = night.config.seats
+    pages = _pages(night, drawing)
+    total = sum(len(ids) for _, ids in pages())
+    tally, members, missing = Tally(), list[_Member](), None
+    for seat in seats:
+        try:
+            async with seated(night, model, seat) as own:
+                judge = Judge(own, seat)
+                asked = {
+                    task: await judge.ready(night.store, task, criteria(night.config, seat, task))
+                    for task in drawing.tasks
+                }
+                todo = units(judge, _targets(night, pages()), asked, alone=len(seats) == 1)
+                tally += await work_through(night, Stage.JUDGE, own, todo, run_id=run_id, total=total)
+                members.append(_Member({task: judge.id(task) for task in drawing.tasks}, asked))
+        except EngineError as error:
+            if len(seats) == 1:
+                raise
+            missing = error
+    if len(seats) > 1:
+        tally.notes["panel_labels"] += _sit(night, pages(), members, run_id)
+    if missing is not None:
+        raise missing
+    return tally
+
+
+async def dry_run(night: Night, model: LanguageModel, drawing: Drawing = NIGHTLY) -> Tally:
     # Thresholds need answers. Without them every target counts as to be judged; what the ledger holds is a replay.
-    asked = criteria(night)
-    unfitted = {one.version: Threshold(0.5, 0.5, 0.0, 0.0, 0) for listed in asked.values() for one in listed}
-    return plan(night, Stage.JUDGE, model, units(model, sample(night), asked, unfitted))
+    seats = night.config.seats
+    pages, tally = _pages(night, drawing), Tally()
+    for seat in seats:
+        async with seated(night, model, seat, contact=False) as own:
+            judge = Judge(own, seat)
+            asked = {task: judge.unready(criteria(night.config, seat, task)) for task in drawing.tasks}
+            todo = units(judge, _targets(night, pages()), asked, alone=len(seats) == 1)
+            tally += plan(night, Stage.JUDGE, own, todo)
+    return tally
 
 
-def criteria(night: Night) -> dict[Task, tuple[Criterion, ...]]:
-    """What is asked about each task: the config's choice, or every criterion that has the config's form.
+def criteria(config: Config, seat: Seat, task: Task) -> tuple[Criterion, ...]:
+    """What a judge is asked about a task: the config's choice, or every criterion that has the judge's form. One of
+    several judges is asked those of the choice that have its form.
 
     Raises:
         ConfigError: the config names a criterion that there is not.
     """
-    rules = night.config.judge
+    names = config.judge.criteria.get(task)
     try:
-        return {task: load_criteria(task, rules.criteria.get(task), form=rules.form) for task in Task}
+        if names is not None and seat.form == "said" and config.judge.panel:
+            sayable = {one.name for one in load_criteria(task, form="said")}
+            names = tuple(one.name for one in load_criteria(task, names) if one.name in sayable)
+        return load_criteria(task, names, form=seat.form)
     except CriterionError as error:
         raise ConfigError(f"[judge]: {error}") from error
 
 
-async def thresholds(model: LanguageModel, criteria: Sequence[Criterion]) -> dict[str, Threshold]:
-    """The threshold of each criterion by its version, fitted on its known cases.
-
-    Raises:
-        EngineError: the model gave no verdict on a known case; without one there is nothing to hold P(yes) against.
-    """
-    fits = {}
-    for criterion in criteria:
-        replies = await asyncio.gather(
-            *(model.ask(_request(model, criterion, case.given, case.claim)) for case in criterion.cases)
-        )
-        p_yes = []
-        for case, reply in zip(criterion.cases, replies, strict=True):
-            try:
-                if reply.outcome != Outcome.OK:
-                    raise NoVerdict(reply.reason)
-                verdict = criterion.read(reply.content, reply.logprobs, given=case.given, claim=case.claim)
-            except NoVerdict as error:
-                raise EngineError(
-                    f"the judge gave no verdict on a known case of {criterion.task}.{criterion.name} ({error}): name "
-                    "other criteria in [judge.criteria], another judge.form, or a better model"
-                ) from None
-            p_yes.append(float(verdict.verdict) if verdict.p_yes is None else verdict.p_yes)
-        fits[criterion.version] = fit(p_yes, [case.verdict for case in criterion.cases])
-    return fits
+def opening(config: Config) -> Config:
+    """The config by which to open the engine where nothing but judging is done: the first judge's, so that no other
+    server has to be there."""
+    return config.model_copy(update={"engine": config.seats[0].engine})
 
 
-def sample(night: Night) -> Iterator[Target]:
-    """The active rows whose hash falls into `judge.share`, by task and id. Read page by page: no list grows with users,
-    and no transaction stays open while the judge thinks."""
-    for task, drawn in _drawn(night):
-        yield from load_targets(night.store, night.logs, night.config, task, drawn)
+@contextlib.asynccontextmanager
+async def seated(
+    night: Night, model: LanguageModel, seat: Seat, *, contact: bool = True
+) -> AsyncIterator[LanguageModel]:
+    """A judge's model: the one that is open, if it is that; else its own, on what is left of the budget."""
+    if _is(model, seat):
+        yield model
+        return
+    config = night.config.model_copy(update={"engine": seat.engine})
+    # What is promoted is for the config's own engine.
+    served = None if seat.engine == night.config.engine else Serving()
+    left = model.tokens_left
+    opened = open_engine(config, night.store, night.parent_run, max_tokens=left, contact=contact, served=served)
+    async with opened as own:
+        try:
+            yield own
+        finally:
+            model.add_usage(own.usage)
 
 
-def _drawn(night: Night) -> Iterator[tuple[Task, list[int]]]:
-    """The ids that are in the sample, a page of rows at a time."""
-    rules = night.config.judge
-    for task, table in TABLES.items():
-        last = 0
-        while True:
-            page = select(table.id).where(table.state == State.ACTIVE, table.id > last).order_by(table.id).limit(PAGE)
-            with Session(night.store) as session:
-                ids = list(session.scalars(page))
-            if not ids:
-                break
-            last = ids[-1]
-            hashes = (digest(rules.seed, task, one).removeprefix("sha256:")[:16] for one in ids)
-            drawn = [one for one, hashed in zip(ids, hashes, strict=True) if int(hashed, 16) / 16**16 < rules.share]
-            if drawn:
-                yield task, drawn
+def _is(model: LanguageModel, seat: Seat) -> bool:
+    engine = seat.engine
+    if engine.kind == "embedded":
+        return model.model == embedded.MODEL
+    here = (model.chat.base_url, model.model, model.revision)
+    return here == (engine.base_url, engine.model, engine.revision)
 
 
-def units(
-    model: LanguageModel,
-    targets: Iterable[Target],
-    criteria: dict[Task, tuple[Criterion, ...]],
-    fits: dict[str, Threshold],
-) -> Iterator[Work]:
+def _pages(night: Night, drawing: Drawing) -> Callable[[], Iterable[Page]]:
+    """What is drawn, as often as it is asked for: a share of all rows is too much to hold."""
+    if drawing.sample is None:
+        return lambda: drawn(night, drawing)
+    kept = list(drawn(night, drawing))
+    return lambda: kept
+
+
+def _targets(night: Night, pages: Iterable[Page]) -> Iterator[Target]:
+    for task, ids in pages:
+        yield from load_targets(night.store, night.logs, night.config, task, ids)
+
+
+def units(judge: Judge, targets: Iterable[Target], asked: ByTask, *, alone: bool) -> Iterator[Work]:
+    """A unit a target. Of several judges each has units of its own."""
+    names = {task: "" if alone else "@" + digest(judge.id(task)).removeprefix("sha256:")[:12] for task in asked}
     for target in targets:
-        asked = criteria[target.task]
-        questions = []
-        for one in asked:
-            given = target.given_for(one)
-            check = partial(_verdict, criterion=one, threshold=fits[one.version].value, given=given, claim=target.claim)
-            questions.append(Question((_request(model, one, given, target.claim),), check))
-        keep = partial(_keep, target=target, criteria=asked, fits=fits)
-        made_of = [round(fits[one.version].value, 6) for one in asked]
-        yield work(f"{target.task}:{target.id}", questions, keep, made_of)
-
-
-def _request(model: LanguageModel, criterion: Criterion, given: str, claim: str) -> Request:
-    schema = criterion.schema_for(given=given, claim=claim)
-    variables = {"given": given, "claim": claim}
-    return model.request(criterion, variables, schema=schema, top_logprobs=criterion.top_logprobs)
-
-
-def _verdict(reply: Reply, criterion: Criterion, threshold: float, given: str, claim: str) -> Verdict:
-    try:
-        return criterion.read(reply.content, reply.logprobs, threshold, given=given, claim=claim)
-    except NoVerdict as error:
-        raise Refused("no_verdict", reply.content, str(error)) from None
+        criteria = asked[target.task]
+        keep = partial(_keep, target=target, asked=criteria, form=judge.seat.form)
+        made_of = [one.identity for one in criteria]
+        yield work(f"{target.task}:{target.id}{names[target.task]}", judge.questions(target, criteria), keep, made_of)
 
 
 def _keep(
@@ -146,32 +170,21 @@ def _keep(
     run_id: int,
     *,
     target: Target,
-    criteria: Sequence[Criterion],
-    fits: dict[str, Threshold],
+    asked: Sequence[Asked],
+    form: str,
 ) -> Kept:
-    rows = []
-    for criterion, answer in zip(criteria, settled, strict=True):
-        if answer.value is None or answer.reply is None:
-            continue
-        tokens_in, tokens_out = answer.reply.tokens_in, answer.reply.tokens_out
-        rows.append(
-            Label(
-                task=target.task,
-                target_id=target.id,
-                criterion=criterion.name,
-                verdict=answer.value.verdict,
-                p_yes=answer.value.p_yes,
-                threshold=None if answer.value.p_yes is None else answer.value.threshold,
-                evidence=answer.value.evidence,
-                judge=judge_id(answer.reply.request.model, answer.reply.request.revision, criterion.form),
-                revision=answer.reply.request.revision,
-                prompt_version=criterion.version,
-                tokens=None if tokens_in is None or tokens_out is None else tokens_in + tokens_out,
-                request_hash=answer.request_hash,
-                run_id=run_id,
-            )
-        )
+    rows = labels_of(target, asked, read(asked, settled), form, run_id)
     add(session, rows)
     if not rows:
         return Kept(Outcome.INVALID, "no criterion got a verdict")
     return Kept(Outcome.OK)
+
+
+def _sit(night: Night, pages: Iterable[Page], members: Sequence[_Member], run_id: int) -> int:
+    """What the panel says of what was drawn."""
+    written = 0
+    for task, ids in pages:
+        versions = {one.criterion.name: one.criterion.version for member in members for one in member.asked[task]}
+        asked = {member.ids[task]: [one.criterion.name for one in member.asked[task]] for member in members}
+        written += panel.sit(night.store, task, asked, versions, night.config.judge.panel_rule, ids, run_id)
+    return written

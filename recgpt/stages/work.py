@@ -103,6 +103,20 @@ class Tally:
     replays: int = 0  # dry run: requests that it does
     cost: Cost = field(default_factory=Cost)  # dry run: of the requests to ask
 
+    def __add__(self, other: "Tally") -> "Tally":
+        """Both together; of averages, which can't be added, there are none."""
+        return Tally(
+            units=self.units + other.units,
+            finished=self.finished + other.finished,
+            untouched=self.untouched + other.untouched,
+            outcomes=self.outcomes + other.outcomes,
+            refused=self.refused + other.refused,
+            notes=self.notes + other.notes,
+            to_ask=self.to_ask + other.to_ask,
+            replays=self.replays + other.replays,
+            cost=self.cost + other.cost,
+        )
+
     @property
     def coverage(self) -> float | None:
         """The share of units that have an answer; None where there was no unit."""

@@ -18,8 +18,10 @@ from scripted import Body, answer, instead, last, task
 
 from recgpt.engine.tokens import guess
 from recgpt.errors import CheckpointError, EngineError
+from recgpt.labels import targets
+from recgpt.labels.sampling import Drawing, drawn
 from recgpt.sources.prepare import prepare
-from recgpt.stages import estimate, verdicts
+from recgpt.stages import estimate
 from recgpt.stages.estimate import COUNTED
 from recgpt.stages.night import Night, Progress
 from recgpt.stages.work import digest
@@ -327,8 +329,8 @@ def test_the_sample_is_the_same_whatever_the_size_of_a_page(project: Any, monkey
     ]
     night = Night(config, project.store, prepare(config), project.night)
     for page in (1, 7, 500):
-        monkeypatch.setattr(verdicts, "PAGE", page)
-        assert [(target.task, target.id) for target in verdicts.sample(night)] == whole
+        monkeypatch.setattr(targets, "PAGE", page)
+        assert [(task, number) for task, ids in drawn(night, Drawing()) for number in ids] == whole
     assert 0 < len(whole) < sum(map(len, rows.values()))
 
 

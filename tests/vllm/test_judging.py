@@ -1,11 +1,12 @@
 """Token probabilities: what a verdict is read from, and what the form `said` can't be read from."""
 
+import json
 import math
 from typing import Any
 
 import pytest
 
-from judges import NoVerdict, load_criteria
+from judges import NoVerdict, load_criteria, read_verdict
 from judges.verdict import _kind, _tokens_of
 
 TARGET = {"given": "- garden: steel trowel\n- garden: seed tray", "claim": "gardening"}
@@ -22,7 +23,8 @@ def test_a_verdict_is_the_share_of_yes_among_all_that_was_allowed(ask: Any) -> N
     )
     shares = []
     for reply in replies:
-        verdict = grounded.read(reply.content, reply.logprobs)
+        quoted = json.loads(reply.content)["evidence"]  # these weights know nothing, so it stands in no text
+        verdict = read_verdict(reply.content, reply.logprobs, texts=(quoted,))
         assert verdict.p_yes is not None
         assert 0.0 < verdict.p_yes < 1.0
         entry, before = next(_tokens_of(reply.logprobs, "verdict"))
@@ -38,4 +40,4 @@ def test_what_it_was_made_to_say_has_no_probability_of_its_own(ask: Any) -> None
     schema = said.schema_for(**TARGET)
     (reply,) = ask(lambda model: [model.request(said, TARGET, schema=schema, top_logprobs=said.top_logprobs)])
     with pytest.raises(NoVerdict, match="after the grammar"):
-        said.read(reply.content, reply.logprobs, 0.5)
+        said.read(reply.content, reply.logprobs, 0.5, **TARGET)
