@@ -1,5 +1,6 @@
 """`recgpt judge audit`: passports as tables, JSON or one HTML file."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from recgpt.audit.findings import findings
 from recgpt.audit.report import AGREEMENT, ALL, CONDUCT, PEOPLE, WORDS, Change, Drift, Figure, Labellers, Report
 from recgpt.errors import DataError, disk_faults
 from recgpt.labelling.visible import one_line
+from recgpt.labels import thresholds
+from recgpt.labels.thresholds import Fitting
 from recgpt.store.session import open_store
 from recgpt.words import Task
 
@@ -23,6 +26,9 @@ Judges = Annotated[
 ]
 Against = Annotated[
     str | None, typer.Option("--against", help="The judge that stands for the truth, instead of the people.")
+]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="First fit each judge's thresholds on these labels; 'judge run' then uses them.")
 ]
 Html = Annotated[Path | None, typer.Option("--html", dir_okay=False, help="Write one HTML file, with plots, as well.")]
 
@@ -35,6 +41,7 @@ def audit(
     config: ConfigPath = HERE,
     judge: Judges = None,
     against: Against = None,
+    fit: Fit = False,
     html_file: Html = None,
     json: Json = False,
 ) -> None:
@@ -44,22 +51,37 @@ def audit(
     names = judge or [name for name in passport.judges(store, task) if name != against]
     if not names:
         raise DataError(f"no judge has labelled {task}: run 'recgpt judge run', or import labels")
+    fittings = {name: thresholds.fit(store, task, name, against=against) for name in names} if fit else {}
     kept = [passport.audit(store, task, name, against=against) for name in names]
     reports = [passport.report_of(one) for one in kept]
     if html_file is not None:
         with disk_faults():
             html_file.write_text(html.page(reports, loaded.judge), encoding="utf-8")
     if json:
-        print_json([_as_dict(one, loaded.judge) for one in reports])
+        print_json([_as_dict(one, loaded.judge, fittings.get(one.judge)) for one in reports])
         return
     for report in reports:
+        if report.judge in fittings:
+            _print_fitting(report.judge, fittings[report.judge])
         print_report(report, loaded.judge)
     if html_file is not None:
         _say(f"Written: {html_file}")
 
 
-def _as_dict(report: Report, bar: passport.Bar) -> dict[str, Any]:
-    return {**report.model_dump(mode="json"), "findings": findings(report, bar)}
+def _as_dict(report: Report, bar: passport.Bar, fitting: Fitting | None) -> dict[str, Any]:
+    fitted = {} if fitting is None else {"fitting": asdict(fitting)}
+    return {**report.model_dump(mode="json"), "findings": findings(report, bar), **fitted}
+
+
+def _print_fitting(judge: str, fitting: Fitting) -> None:
+    for name, cut in fitting.fitted.items():
+        _say(
+            f"{judge}: yes on {name} from P(yes) {cut.value:.3f} on (fitted on {cut.cases:,} rows: AUC {cut.auc:.2f}, "
+            f"sensitivity {cut.sensitivity:.2f}, specificity {cut.specificity:.2f})"
+        )
+    for name, why in fitting.left_out.items():
+        _say(f"{judge}: no threshold for {name}: {why}")
+    _say(f"{judge}: {fitting.changed:,} labels say something else now")
 
 
 def print_report(report: Report, bar: passport.Bar) -> None:
@@ -75,6 +97,8 @@ def print_report(report: Report, bar: passport.Bar) -> None:
         _say("  " + line)
     if report.unmatched or report.tied:
         _say(f"  left out: {report.unmatched:,} verdicts without a truth, {report.tied:,} on which people are tied")
+    if report.cross_fitted:
+        _say(f"  by thresholds fitted on other rows than those judged: {', '.join(report.cross_fitted)}")
     if report.labellers is not None:
         _print_people(report.labellers)
     if report.drift is not None:

@@ -17,6 +17,7 @@ from recgpt.audit.agreement import Answers
 from recgpt.audit.figures import Rated
 from recgpt.audit.swaps import Swapped
 from recgpt.labels.store import Key, LabelRow
+from recgpt.labels.thresholds import truths
 from recgpt.store.tables import Preference
 from recgpt.words import JudgeKind, Task
 
@@ -38,16 +39,11 @@ def answers_of(rows: Sequence[LabelRow]) -> Answers:
 
 def truth_of(rows: Sequence[LabelRow], judge: str, against: str | None) -> Truth:
     """What the people but for `judge`, or what `against`, says."""
-    rows = [row for row in rows if _speaks(row, judge, against)]
-    verdicts, tied = {}, set()
-    for key, given in answers_of(rows).items():
-        yes = sum(given.values())
-        if 2 * yes == len(given):
-            tied.add(key)
-        else:
-            verdicts[key] = 2 * yes > len(given)
-    random = frozenset((row.target_id, row.criterion) for row in rows if row.queued == "random")
-    return Truth(verdicts, frozenset(tied), random)
+    verdicts = truths(rows, judge, against)
+    asked = [row for row in rows if _speaks(row, judge, against)]
+    keys = {(row.target_id, row.criterion) for row in asked}
+    random = frozenset((row.target_id, row.criterion) for row in asked if row.queued == "random")
+    return Truth(verdicts, frozenset(keys - verdicts.keys()), random)
 
 
 def newest(rows: Sequence[LabelRow]) -> list[LabelRow]:

@@ -54,6 +54,7 @@ def _judge(report: Report, bar: Bar) -> str:
         f"<section>\n<h2>{escape(report.judge)}</h2>",
         f"<p>Against {escape(against)}. {everything.cases:,} verdicts on {everything.targets:,} targets.{left_out} "
         f"Intervals of 95&nbsp;%, drawn over targets, {report.rounds:,} times.</p>",
+        _fitted(report.cross_fitted),
         _findings(findings(report, bar)),
         "<h3>Agreement</h3>",
         _figures(report, ("cases", *AGREEMENT)),
@@ -68,6 +69,12 @@ def _judge(report: Report, bar: Bar) -> str:
     if report.drift is not None:
         parts += ["<h3>Since the last audit</h3>", _drift(report.drift)]
     return "\n".join(parts) + "\n</section>"
+
+
+def _fitted(criteria: Sequence[str]) -> str:
+    if not criteria:
+        return ""
+    return f"<p>Verdicts on {escape(', '.join(criteria))} are by thresholds fitted on other rows than theirs.</p>"
 
 
 def _findings(said: Sequence[str]) -> str:

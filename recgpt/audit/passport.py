@@ -15,10 +15,12 @@ from recgpt.audit.agreement import labellers
 from recgpt.audit.cases import Truth, answers_of, newest, pairs_of, rate, swapped, truth_of
 from recgpt.audit.drift import changes
 from recgpt.audit.figures import ROUNDS, SEED, Rated, measure, self_agreement, tokens
+from recgpt.audit.fitted import fitted, out_of_sample
 from recgpt.audit.report import ALL, PEOPLE, RANDOM, Drift, Figure, Group, Report
 from recgpt.audit.swaps import Swapped, measure_pairs
 from recgpt.errors import ConfigError, DataError
 from recgpt.labels.store import LabelRow, labels
+from recgpt.labels.thresholds import newest as newest_thresholds
 from recgpt.stages.work import digest
 from recgpt.store.tables import Label, Passport, Preference
 from recgpt.words import JudgeKind, Task
@@ -92,7 +94,8 @@ def audit(
         raise DataError(
             f"{what}: run 'recgpt judge label {task}', import labels, or name the judge to hold it against in --against"
         )
-    rated = rate(own, truth)
+    cut = fitted(own, newest_thresholds(store, judge, task))
+    rated = out_of_sample(rate(own, truth), cut)
     turned = [swapped(pair, truth) for pair in pairs]
     people = tuple(sorted({name for given in answers.values() for name in given}))
     versions = {
@@ -114,6 +117,7 @@ def audit(
         against=against or PEOPLE,
         people=people,
         prompt_versions=versions,
+        cross_fitted=cut,
         labels_hash=labels_hash,
         rounds=rounds,
         seed=seed,

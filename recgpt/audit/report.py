@@ -116,6 +116,7 @@ class Report(Plain):
     against: str  # PEOPLE, or the judge that stands for the truth
     people: tuple[str, ...]
     prompt_versions: dict[str, str]
+    cross_fitted: tuple[str, ...]  # criteria whose threshold is one fitted on labels (see `fitted`)
     labels_hash: str
     rounds: int
     seed: int
