@@ -2,6 +2,7 @@
 
 import typer
 
+from cli import passports
 from cli.night import over_rows
 from recgpt.words import Stage
 
@@ -16,3 +17,4 @@ def judge() -> None:
 app.command("run", help="Judge the sample (judge.share) of what the stages made, as far as it has no label yet.")(
     over_rows(Stage.JUDGE)
 )
+app.command("audit")(passports.audit)
