@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from recgpt.audit.passport import audit, judges, report_of, trusted
 from recgpt.audit.report import ALL, RANDOM, Report
-from recgpt.config import Judge
+from recgpt.config import Judge, load
 from recgpt.errors import ConfigError, DataError
 from recgpt.store.tables import Passport
 from recgpt.words import Task
@@ -179,6 +179,14 @@ def test_what_can_t_be_audited_says_so(desk: Any, judge: str, against: str | Non
         desk.label(judge, HALF.items())
     with pytest.raises(error, match=says):
         audit(desk.store, Task.TAGS, judge, against=against)
+
+
+def test_the_bar_is_a_setting(desk: Any) -> None:
+    assert (load(desk.folder).judge.min_kappa, load(desk.folder).judge.min_specificity) == (0.4, 0.6)
+    for bad in ("min_kappa = 1.01", "min_kappa = -1.01", "min_specificity = 1.01", "min_specificity = -0.01"):
+        (desk.folder / "recgpt.toml").write_text(f"[judge]\n{bad}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=bad.split()[0]):
+            load(desk.folder)
 
 
 class TestTrust:

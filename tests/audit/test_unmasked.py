@@ -104,3 +104,26 @@ def test_the_side_shown_second_is_a_bias_too_and_a_few_targets_are_few(desk: Any
     _, _, said = passport(desk)
     assert "prefers the one shown second: 100% of its choices, and only 0.00 [0.00, 0.00]" in said
     assert "measured on 10 targets only" in said
+
+
+def test_a_criterion_that_it_only_guesses_is_named_beside_a_good_whole(labelled: Any) -> None:
+    coin = random.Random(0)
+    labelled.label("human:ann", TRUTH.items(), criterion="valid")
+    labelled.label(JUDGE, TRUTH.items())
+    assert "On specific" not in passport(labelled)[2]
+    labelled.label(JUDGE, [(n, coin.random() < 0.85) for n in range(200)], criterion="valid")
+    _, figures, said = passport(labelled)
+    assert figures["kappa"].value is not None
+    assert figures["kappa"].value > BAR.min_kappa
+    assert "On valid it agrees no better than chance" in said
+    assert "On specific" not in said
+
+
+def test_a_judge_that_has_become_worse_is_told(labelled: Any) -> None:
+    labelled.label(JUDGE, TRUTH.items())
+    assert passport(labelled)[2] == ""
+    labelled.label(JUDGE, ((n, right ^ (n % 10 == 0)) for n, right in TRUTH.items()))
+    said = passport(labelled)[2]
+    assert "Its kappa has really fallen since the audit of" in said
+    assert "Its accuracy has really fallen since the audit of" in said
+    assert "by 0.10 [0." in said
