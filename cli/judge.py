@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import passports
+from cli import labelling, passports
 from cli.night import over_rows
 from recgpt.words import Stage
 
@@ -18,3 +18,4 @@ app.command("run", help="Judge the sample (judge.share) of what the stages made,
     over_rows(Stage.JUDGE)
 )
 app.command("audit")(passports.audit)
+app.command("label")(labelling.label)
