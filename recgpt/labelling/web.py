@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import python_multipart  # noqa: F401 (FastAPI reads forms with it, and would miss it only later)
 import uvicorn
 from fastapi import Depends, FastAPI, Form, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +30,7 @@ from recgpt.labelling.visible import one_line, visible
 
 FOLDER: Final = Path(__file__).parent
 MOST_BYTES: Final = 65_536
+# FastAPI would send reports of its own to where the environment says.
 _NO_TELEMETRY: Final[Any] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 Action = Literal["yes", "no", "skip", "undo", "why"]
 
