@@ -135,9 +135,15 @@ def report_of(passport: Passport) -> Report:
     return Report.model_validate({name: value for name, value in passport.figures.items() if name != _CASES})
 
 
-def trusted(store: Engine, judge: str, task: Task, bar: Bar) -> Refusal | None:
+def trusted(
+    store: Engine, judge: str, task: Task, bar: Bar, *, asked: Mapping[str, str] | None = None
+) -> Refusal | None:
     """None if a judge's labels on a task may be learnt from: its newest passport, measured against people or imported
-    labels, reaches the bar and is of the criteria that its labels are by. People are trusted as they are."""
+    labels, reaches the bar and is of the criteria that its labels are by. People are trusted as they are.
+
+    Args:
+        asked: versions of the criteria that it is about to be asked, instead of those that its labels are by.
+    """
     if _is(judge, JudgeKind.HUMAN):
         return None
     with Session(store) as session:
@@ -147,10 +153,9 @@ def trusted(store: Engine, judge: str, task: Task, bar: Bar) -> Refusal | None:
         passport = next((row for row in rows if _is_gold(row.figures["against"])), None)
     if passport is None:
         return Refusal(judge, task, "it has no passport from an audit against people")
-    now = _versions(store, task, judge)
-    changed = sorted(name for name, version in now.items() if passport.prompt_versions.get(name, version) != version)
-    if changed:
-        return Refusal(judge, task, f"{', '.join(changed)} has changed since its passport was made")
+    outdated = _outdated(passport, asked or {}, _versions(store, task, judge) if asked is None else asked)
+    if outdated:
+        return Refusal(judge, task, outdated)
     for name, value, least in (
         ("kappa", passport.kappa, bar.min_kappa),
         ("specificity", passport.specificity, bar.min_specificity),
@@ -163,6 +168,16 @@ def trusted(store: Engine, judge: str, task: Task, bar: Bar) -> Refusal | None:
                 judge, task, f"its {name} is {value:.2f} over {passport.n} cases, and {least:g} is the least"
             )
     return None
+
+
+def _outdated(passport: Passport, asked: Mapping[str, str], versions: Mapping[str, str]) -> str:
+    """Why a passport is of other criteria than these, if it is."""
+    known = passport.prompt_versions
+    missing = sorted(set(asked) - set(known))
+    if missing:
+        return f"its passport says nothing of {', '.join(missing)}"
+    changed = sorted(name for name, version in versions.items() if known.get(name, version) != version)
+    return f"{', '.join(changed)} has changed since its passport was made" if changed else ""
 
 
 def _is(judge: str, kind: JudgeKind) -> bool:

@@ -128,7 +128,7 @@ class Logs:
         groups: dict[int, set[str]] = {}
         for user_id in users:
             groups.setdefault(bisect.bisect_right(self._first_ids, user_id) - 1, set()).add(user_id)
-        found = {}
+        found: dict[str, int] = {}
         with pq.ParquetFile(self._users) as file:
             for group in sorted(groups.keys() - {-1}):
                 table = file.read_row_group(group, columns=["user_id", "events"])

@@ -1,10 +1,10 @@
 """What every stage of one night shares: the config, the store, the logs, the moment up to which they are read."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import Engine
@@ -15,6 +15,8 @@ from recgpt.engine.tokens import token_counter
 from recgpt.serving import Serving, serving
 from recgpt.sources.logs import History, Logs
 from recgpt.vectors import Encoder, item_vectors
+
+OF_THE_LOGS: Final = ("weights", "encoder", "vectors", "count_tokens")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Night:
     def serving(self) -> Serving:
         """The prompts and adapters of this night: those that are promoted, unless it was made to try others."""
         return serving(self.store, self.config) if self.trial is None else self.trial
+
+    def like(self, **changes: Any) -> "Night":
+        """This night with changes of what says nothing of its logs; what was worked out of these is not done anew."""
+        other = replace(self, **changes)
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name in OF_THE_LOGS})
+        return other
 
     @property
     def until(self) -> datetime:

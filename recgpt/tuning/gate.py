@@ -1,9 +1,9 @@
 """The gate: whether a version may take the place of the one that serves.
 
 Both answered the same inputs of users that no tuning has seen, and were judged by the same judges. A user has one
-value a criterion, the share of what was made for them that passes. The difference of a criterion is the mean over users
-of the new version's value less the old one's, with an interval by bootstrap over users; a user for whom a version made
-nothing counts as 0 there.
+value a criterion, the share of what was made for them that passes; what a version leaves out and the other gets right
+counts as failed. The difference of a criterion is the mean over users of the new version's value less the old one's,
+with an interval by bootstrap over users; a user for whom a version made nothing counts as 0 there.
 
     promoted  <=>  the 95 % interval of the aim's difference lies above 0,
                    and no criterion's difference is below minus its margin
@@ -38,7 +38,8 @@ class Decision:
     why: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain JSON values: what no user has a value of is None."""
+        return {**asdict(self), "differences": {name: _plain(one) for name, one in self.differences.items()}}
 
 
 def decide(
@@ -82,3 +83,7 @@ def decide(
 def said(one: Difference) -> str:
     """A difference in words, in points: +5.1 (+2.0 to +8.1)."""
     return f"{100 * one.mean:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+
+
+def _plain(one: Difference) -> dict[str, float | int | None]:
+    return {name: None if value != value else value for name, value in asdict(one).items()}  # noqa: PLR0124 (NaN)

@@ -132,6 +132,8 @@ def _refusal(one: Candidate, serving: str | None) -> str:
         return f"no gate has seen it: {measure}"
     if one.gate["against"] != serving:
         return f"it was measured against {one.gate['against'] or 'what is packaged'}, which serves no more: {measure}"
+    if one.gate.get("untrusted"):
+        return f"the judge that the gate listened to is not trusted ({one.gate['untrusted']})"
     if not one.gate["promoted"]:
         return f"the gate did not pass it ({one.gate['why']}): tune anew"
     return ""
