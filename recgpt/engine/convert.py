@@ -1,19 +1,27 @@
-"""Out of a GGUF file: the same model with 8-bit weights, and its tokenizer as a tokenizer.json.
+"""Out of a GGUF file: the same model with 8-bit weights, an adapter in them if there is one, and its tokenizer.
 
 Only for the packaged model's family (Llama architecture, byte-level BPE that splits digits). Needs the gguf package.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType, quants
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 CONTROL = 3  # llama.cpp's LLAMA_TOKEN_TYPE_CONTROL
 
 
-def write_q8_0(source: Path, target: Path) -> None:
-    """Every quantised tensor of `source` as Q8_0, which loses nothing that the source still had; the rest as it is."""
+def write_q8_0(source: Path, target: Path, added: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({})) -> None:
+    """Every quantised tensor of `source` as Q8_0, which loses nothing that the source still had; the rest as it is.
+
+    Args:
+        added: by a quantised tensor's name, what to add to it before. The source must not be Q8_0 itself then: numbers
+            that lie on its grid fall back to where they were when little is added to them.
+    """
     reader = GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
     writer = GGUFWriter(target, architecture)
@@ -28,7 +36,7 @@ def write_q8_0(source: Path, target: Path) -> None:
         if tensor.tensor_type == GGMLQuantizationType.F32:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue
-        full = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        full = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32) + added.get(tensor.name, 0.0)
         small = quants.quantize(full, GGMLQuantizationType.Q8_0)
         writer.add_tensor(tensor.name, small, raw_dtype=GGMLQuantizationType.Q8_0)
     writer.write_header_to_file()

@@ -26,7 +26,7 @@ from recgpt.errors import EngineError
 from recgpt.words import Outcome
 
 try:
-    embedded._packaged()
+    embedded.packaged()
 except EngineError as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
