@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import engine, evaluate, imports, judge, night, project, reading, towers, tune
+from cli import engine, evaluate, imports, judge, night, project, reading, towers, tune, versions
 from cli.output import ERR
 from recgpt.errors import RecgptError, disk_faults
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 project.add_to(app)
 night.add_to(app)
 reading.add_to(app)
+versions.add_to(app)
 app.add_typer(towers.app, name="towers")
 app.add_typer(judge.app, name="judge")
 app.add_typer(tune.app, name="tune")

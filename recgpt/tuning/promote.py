@@ -6,6 +6,7 @@ newest promotion of a task replaced, and can itself be rolled back.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine as Store
@@ -44,16 +45,7 @@ def find(store: Store, named: str) -> Candidate:
     if len(start) < len("sha256:") + SHORTEST:
         raise DataError(f"{named!r} is too short: give at least {SHORTEST} characters of the version")
     with Session(store) as session:
-        prompts = session.scalars(select(PromptVersion).where(PromptVersion.version.startswith(start, autoescape=True)))
-        adapters = session.scalars(
-            select(ModelVersion).where(
-                ModelVersion.version.startswith(start, autoescape=True), ModelVersion.kind == ADAPTER
-            )
-        )
-        found = [Candidate(PROMPT, row.task, row.version, dict(row.result or {})) for row in prompts if row.parent]
-        found += [
-            Candidate(ADAPTER, str((row.result or {})["task"]), row.version, dict(row.result or {})) for row in adapters
-        ]
+        found = [_candidate(row) for row in _rows(session, start)]
     if len(found) != 1:
         many = ", ".join(one.version for one in found[:5])
         raise DataError(
@@ -62,6 +54,39 @@ def find(store: Store, named: str) -> Candidate:
             else f"no prompt or adapter that tuning made has the version {named!r}: 'recgpt tune list' shows them"
         )
     return found[0]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version as it is listed."""
+
+    candidate: Candidate
+    parent: str | None
+    created_at: datetime
+    serves: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        one = self.candidate
+        return {
+            "version": one.version,
+            "kind": one.kind,
+            "task": one.task,
+            "parent": self.parent,
+            "created_at": self.created_at.isoformat(timespec="seconds"),
+            "serves": self.serves,
+            "result": one.result,
+        }
+
+
+def versions(store: Store) -> list[Version]:
+    """Every prompt and adapter that tuning made, newest first."""
+    with Session(store) as session:
+        found = []
+        for row in sorted(_rows(session), key=lambda row: (row.created_at, row.version), reverse=True):
+            one = _candidate(row)
+            serves = current(session, one.kind, one.task) == one.version
+            found.append(Version(one, row.parent, row.created_at, serves))
+    return found
 
 
 def current(session: Session, kind: str, task: str) -> str | None:
@@ -123,6 +148,23 @@ def rollback(store: Store, task: str) -> Promotion:
         session.add(row)
         session.commit()
     return row
+
+
+def _rows(session: Session, start: str = "") -> list[PromptVersion | ModelVersion]:
+    """What tuning made, as far as its version begins so."""
+    prompts = select(PromptVersion).where(PromptVersion.parent.is_not(None))
+    adapters = select(ModelVersion).where(ModelVersion.kind == ADAPTER)
+    return [
+        *session.scalars(prompts.where(PromptVersion.version.startswith(start, autoescape=True))),
+        *session.scalars(adapters.where(ModelVersion.version.startswith(start, autoescape=True))),
+    ]
+
+
+def _candidate(row: PromptVersion | ModelVersion) -> Candidate:
+    result = dict(row.result or {})
+    if isinstance(row, PromptVersion):
+        return Candidate(PROMPT, row.task, row.version, result)
+    return Candidate(ADAPTER, str(result["task"]), row.version, result)
 
 
 def _refusal(one: Candidate, serving: str | None) -> str:
