@@ -2,9 +2,7 @@
 
 import typer
 
-from cli import labelling, passports
-from cli.night import over_rows
-from recgpt.words import Stage
+from cli import judging, labelling, passports, transfer
 
 app = typer.Typer(no_args_is_help=True, help="Judges and their labels.")
 
@@ -14,8 +12,9 @@ def judge() -> None:
     """Judges and their labels."""
 
 
-app.command("run", help="Judge the sample (judge.share) of what the stages made, as far as it has no label yet.")(
-    over_rows(Stage.JUDGE)
-)
+app.command("run")(judging.run)
+app.command("pairs")(judging.pairs)
 app.command("audit")(passports.audit)
 app.command("label")(labelling.label)
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)

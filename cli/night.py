@@ -12,6 +12,7 @@ from cli.progress import progress
 from recgpt import config as settings
 from recgpt import nightly as plan
 from recgpt.errors import BudgetSpent
+from recgpt.labels import sampling
 from recgpt.store.runs import latest
 from recgpt.store.session import open_store
 from recgpt.words import RunState, Stage, Training
@@ -38,6 +39,7 @@ def run_stages(
     json: bool,
     training: Training = Training.IF_OLD,
     score_out: Path | None = None,
+    judging: sampling.Drawing = sampling.NIGHTLY,
 ) -> None:
     """Run, print, and exit with 3 where the budget is spent or fewer units than asked for have an answer."""
     config = settings.load(path)
@@ -52,6 +54,7 @@ def run_stages(
             max_tokens=max_tokens,
             training=training,
             score_out=score_out,
+            judging=judging,
             progress=draw,
         )
     if json:
@@ -69,7 +72,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("interests", help="Profile text to interests with evidence.")(_over_users(Stage.INTERESTS))
     app.command("tags", help="Interests to tags.")(_over_users(Stage.TAGS))
     app.command("explain", help="A short line for each (interest, item) pair that tonight's recommendations need.")(
-        over_rows(Stage.EXPLAIN)
+        _explain
     )
 
     @app.command()
@@ -128,16 +131,11 @@ def _over_users(*stages: Stage) -> Callable[..., None]:
     return command
 
 
-def over_rows(stage: Stage) -> Callable[..., None]:
-    """A command that asks a model about what earlier stages made, whoever the users are."""
-
-    def command(
-        config: ConfigPath = HERE,
-        date: Day = None,
-        dry_run: DryRun = False,
-        max_tokens: MaxTokens = None,
-        json: Json = False,
-    ) -> None:
-        run_stages(config, [stage], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)
-
-    return command
+def _explain(
+    config: ConfigPath = HERE,
+    date: Day = None,
+    dry_run: DryRun = False,
+    max_tokens: MaxTokens = None,
+    json: Json = False,
+) -> None:
+    run_stages(config, [Stage.EXPLAIN], day=date, dry_run=dry_run, max_tokens=max_tokens, json=json)

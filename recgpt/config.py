@@ -262,8 +262,8 @@ Form = Literal["said", "verdict"]
 
 
 class PanelJudge(Section):
-    """One judge of a panel: what differs from [engine] and [judge]. One that names another server or model begins from
-    an engine's defaults there."""
+    """One judge of a panel: what differs from [engine] and [judge]. One that names another model must say its revision
+    too, and one at another server all that there is to know there: no key is sent where it was not meant to go."""
 
     kind: Literal["embedded", "server"] | None = None
     base_url: str | None = None
@@ -362,11 +362,13 @@ class Config(Section):
 
     def _seat(self, place: int, one: PanelJudge) -> Seat:
         named = one.model_dump(exclude_none=True, exclude={"form", "votes", "temperature"})
+        kept = self.engine.model_dump()
         if {"kind", "base_url", "model", "revision", "api_key_env"} & set(named):
-            kept = {name: getattr(self.engine, name) for name in ("in_flight", "retries", "timeout_s", "threads")}
-            named = {"kind": "server", **kept, **named}
-        else:
-            named = {**self.engine.model_dump(), **named}
+            other = "base_url" in named or named.get("kind", "server") != self.engine.kind
+            for name in ("model", "revision", "tokenizer", *(("base_url", "api_key_env") if other else ())):
+                del kept[name]
+            kept["kind"] = "server"
+        named = {**kept, **named}
         rules, form = self.judge, one.form or self.judge.form
         votes = one.votes or (rules.votes if form == "verdict" else 1)
         try:

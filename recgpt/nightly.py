@@ -19,7 +19,7 @@ from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel, Usage
 from recgpt.engine.open import open_engine
 from recgpt.errors import BudgetSpent, DataError, disk_faults
-from recgpt.labels.sampling import Drawing
+from recgpt.labels.sampling import NIGHTLY, Drawing
 from recgpt.serving import Serving
 from recgpt.sources.logs import Logs
 from recgpt.sources.prepare import prepare
@@ -57,7 +57,7 @@ def run(
     max_tokens: int | None = None,
     training: Training = Training.IF_OLD,
     score_out: Path | None = None,
-    judging: Drawing = verdicts.NIGHTLY,
+    judging: Drawing = NIGHTLY,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Summary:
     """Run the stages of one night.

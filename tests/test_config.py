@@ -89,7 +89,10 @@ def test_leave_out_must_name_known_behaviours(tmp_path: Path) -> None:
         load(written(tmp_path, "[score]\nleave_out = ['bought']\n"))
 
 
-SERVER = "[engine]\nkind = 'server'\nmodel = 'm'\nrevision = 'r'\nin_flight = 9\nthreads = 2\n"
+SERVER = (
+    "[engine]\nkind = 'server'\nmodel = 'm'\nrevision = 'r'\nin_flight = 9\nthreads = 2\nbase_url = 'http://here/v1'\n"
+    "api_key_env = 'KEY'\n"
+)
 
 
 def test_without_a_panel_the_engine_is_the_judge(tmp_path: Path) -> None:
@@ -101,12 +104,16 @@ def test_a_panels_judge_says_what_is_other_about_it(tmp_path: Path) -> None:
     text = SERVER + (
         "[judge]\nform = 'verdict'\nvotes = 3\n[[judge.panel]]\n[[judge.panel]]\nform = 'said'\ntimeout_s = 5\n"
         "[[judge.panel]]\nmodel = 'other'\nrevision = 'q'\nvotes = 7\n[[judge.panel]]\nkind = 'embedded'\n"
+        "[[judge.panel]]\nbase_url = 'http://there/v1'\nmodel = 'm'\nrevision = 'q'\n"
     )
-    own, said, other, small = load(written(tmp_path, text)).seats
+    own, said, other, small, there = load(written(tmp_path, text)).seats
     assert (own.engine.model, own.form, own.votes) == ("m", "verdict", 3)
     assert (said.engine.model, said.engine.timeout_s, said.form, said.votes) == ("m", 5.0, "said", 1)
     assert (other.engine.model, other.engine.revision, other.engine.in_flight, other.votes) == ("other", "q", 9, 7)
     assert other.engine.kind == "server"
+    # The key is for our own server.
+    assert (other.engine.base_url, other.engine.api_key_env) == ("http://here/v1", "KEY")
+    assert (there.engine.base_url, there.engine.api_key_env) == ("http://there/v1", "")
     assert (small.engine.kind, small.engine.model, small.engine.threads) == ("embedded", "", 2)
 
 
@@ -116,6 +123,7 @@ def test_a_panels_judge_says_what_is_other_about_it(tmp_path: Path) -> None:
         ("votes = 3\n", "'said' is asked once"),
         ("[[judge.panel]]\n[[judge.panel]]\nin_flight = 1\n", r"judge\.panel: entry 2 is a judge that it has already"),
         ("[[judge.panel]]\nmodel = 'x'\n", r"judge\.panel: entry 1: .*needs revision"),
+        ("[[judge.panel]]\nbase_url = 'http://there/v1'\n", r"judge\.panel: entry 1: .*needs model"),
         ("[[judge.panel]]\nmodle = 'x'\n", r"unknown key judge\.panel\.0\.modle; did you mean model\?"),
     ],
 )

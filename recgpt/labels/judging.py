@@ -60,7 +60,8 @@ class Judge:
         """Criteria of one task with their thresholds.
 
         Raises:
-            EngineError: the model gave no verdict on too many known cases of one; there is nothing to hold it against.
+            EngineError: the model gave no answer to a known case, or no verdict on too many: there is nothing to hold
+                it against.
         """
         kept = newest(store, self.id(task), task)
 
@@ -102,8 +103,14 @@ class Judge:
         for place, case in enumerate(criterion.cases):
             answers = settled[place * votes : (place + 1) * votes]
             found = read([asked], answers).get(criterion.name)
+            missing = next((one.unavailable for one in answers if one.unavailable), "")
+            if missing:  # another threshold tonight than tomorrow, were it left out
+                raise EngineError(
+                    f"the judge did not answer to a known case of {criterion.task}.{criterion.name} ({missing}): run "
+                    "the same command again when it does"
+                )
             if found is None:
-                why = next((one.unavailable or str(one.refusals[-1][0]) for one in answers if one.value is None), why)
+                why = next((str(one.refusals[-1][0]) for one in answers if one.value is None), why)
                 continue
             p_yes.append(float(found[0].verdict) if found[0].p_yes is None else found[0].p_yes)
             truth.append(case.verdict)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -33,9 +33,13 @@ class Drawing:
     """What is to be judged. Without a sample: `judge.share` of the rows."""
 
     tasks: tuple[Task, ...] = tuple(Task)
-    sample: int | None = None  # rows of each task
+    sample: int | None = None  # rows of each task; with `pairs` pairs
+    pairs: bool = False  # judge which of two is better, instead of each by itself
     strata: tuple[Stratum, ...] = ()
     seed: int | None = None  # judge.seed
+
+
+NIGHTLY: Final = Drawing()
 
 
 def drawn(night: Night, drawing: Drawing) -> Iterator[tuple[Task, list[int]]]:

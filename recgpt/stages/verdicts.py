@@ -5,34 +5,36 @@ Which rows are judged is said in `recgpt.labels.sampling`, and what a judge's an
 that gives no answer leaves no label.
 
 Where the config names a panel, each of its judges does the whole work in turn, on the budget of the run, and what they
-say together is worked out at the end. One whose server does not answer holds up none of the others; the run then fails
-all the same, and the same command goes on with that one.
+say together is worked out once all have. One whose server does not answer holds up none of the others; the run then
+fails all the same, and the same command goes on with that one.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from sqlalchemy.orm import Session
 
-from judges import Criterion, CriterionError, load_criteria
+from judges import REVIEWER, Criterion, CriterionError, grade, load_criteria
 from recgpt.config import Config, Seat
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.errors import ConfigError, EngineError
-from recgpt.labels import panel
+from recgpt.labels import pairs, panel
 from recgpt.labels.judging import Asked, Judge, labels_of, read
-from recgpt.labels.sampling import Drawing, drawn
+from recgpt.labels.sampling import NIGHTLY, Drawing, drawn
 from recgpt.labels.store import add
 from recgpt.labels.targets import Target, load_targets
+from recgpt.labels.thresholds import newest, reviewed
 from recgpt.serving import Serving
 from recgpt.stages.night import Night
 from recgpt.stages.work import Kept, Settled, Tally, Work, digest, plan, work, work_through
 from recgpt.words import Outcome, Stage, Task
 
-NIGHTLY = Drawing()
 Page = tuple[Task, list[int]]
 ByTask = Mapping[Task, tuple[Asked, ...]]
 
@@ -53,41 +55,60 @@ async def run(night: Night, model: LanguageModel, run_id: int, drawing: Drawing 
     """
     seats = night.config.seats
     pages = _pages(night, drawing)
-    total = sum(len(ids) for _, ids in pages())
     tally, members, missing = Tally(), list[_Member](), None
     for seat in seats:
         try:
             async with seated(night, model, seat) as own:
                 judge = Judge(own, seat)
-                asked = {
-                    task: await judge.ready(night.store, task, criteria(night.config, seat, task))
-                    for task in drawing.tasks
-                }
-                todo = units(judge, _targets(night, pages()), asked, alone=len(seats) == 1)
+                asked = {task: await _ready(night, judge, task, drawing) for task in drawing.tasks}
+                todo, total = _todo(night, judge, drawing, pages, asked)
                 tally += await work_through(night, Stage.JUDGE, own, todo, run_id=run_id, total=total)
                 members.append(_Member({task: judge.id(task) for task in drawing.tasks}, asked))
         except EngineError as error:
             if len(seats) == 1:
                 raise
             missing = error
-    if len(seats) > 1:
-        tally.notes["panel_labels"] += _sit(night, pages(), members, run_id)
     if missing is not None:
         raise missing
+    if len(seats) > 1 and not drawing.pairs:
+        tally.notes["panel_labels"] += _sit(night, pages(), members, run_id)
     return tally
 
 
 async def dry_run(night: Night, model: LanguageModel, drawing: Drawing = NIGHTLY) -> Tally:
     # Thresholds need answers. Without them every target counts as to be judged; what the ledger holds is a replay.
-    seats = night.config.seats
     pages, tally = _pages(night, drawing), Tally()
-    for seat in seats:
+    for seat in night.config.seats:
         async with seated(night, model, seat, contact=False) as own:
             judge = Judge(own, seat)
             asked = {task: judge.unready(criteria(night.config, seat, task)) for task in drawing.tasks}
-            todo = units(judge, _targets(night, pages()), asked, alone=len(seats) == 1)
+            todo, _ = _todo(night, judge, drawing, pages, asked)
             tally += plan(night, Stage.JUDGE, own, todo)
     return tally
+
+
+async def _ready(night: Night, judge: Judge, task: Task, drawing: Drawing) -> tuple[Asked, ...]:
+    asked = criteria(night.config, judge.seat, task)
+    # Which of two is better is held against nothing.
+    return judge.unready(asked) if drawing.pairs else await judge.ready(night.store, task, asked)
+
+
+def _todo(
+    night: Night, judge: Judge, drawing: Drawing, pages: Callable[[], Iterable[Page]], asked: ByTask
+) -> tuple[Iterator[Work], int]:
+    """The units of one judge, and how many there are."""
+    alone = len(night.config.seats) == 1
+    names = {task: "" if alone else "@" + digest(judge.id(task)).removeprefix("sha256:")[:12] for task in asked}
+    if not drawing.pairs:
+        least = {task: _least(night, judge, task, asked[task]) for task in drawing.tasks}
+        return units(judge, _targets(night, pages()), asked, least, names), sum(len(ids) for _, ids in pages())
+    seed = night.config.judge.seed if drawing.seed is None else drawing.seed
+    drawn_pairs = {task: pairs.draw(night, task, drawing.sample or 0, seed) for task in drawing.tasks}
+    todo = (
+        pairs.units(judge.model, found, [one.criterion for one in asked[task]], name=names[task])
+        for task, found in drawn_pairs.items()
+    )
+    return chain.from_iterable(todo), sum(map(len, drawn_pairs.values()))
 
 
 def criteria(config: Config, seat: Seat, task: Task) -> tuple[Criterion, ...]:
@@ -143,6 +164,8 @@ def _is(model: LanguageModel, seat: Seat) -> bool:
 
 def _pages(night: Night, drawing: Drawing) -> Callable[[], Iterable[Page]]:
     """What is drawn, as often as it is asked for: a share of all rows is too much to hold."""
+    if drawing.pairs:
+        return lambda: ()
     if drawing.sample is None:
         return lambda: drawn(night, drawing)
     kept = list(drawn(night, drawing))
@@ -154,12 +177,29 @@ def _targets(night: Night, pages: Iterable[Page]) -> Iterator[Target]:
         yield from load_targets(night.store, night.logs, night.config, task, ids)
 
 
-def units(judge: Judge, targets: Iterable[Target], asked: ByTask, *, alone: bool) -> Iterator[Work]:
-    """A unit a target. Of several judges each has units of its own."""
-    names = {task: "" if alone else "@" + digest(judge.id(task)).removeprefix("sha256:")[:12] for task in asked}
+def _least(night: Night, judge: Judge, task: Task, asked: Sequence[Asked]) -> Mapping[str, float]:
+    """The reviewer's threshold, as far as one was fitted."""
+    versions = {one.criterion.name: one.criterion.version for one in asked}
+    found = newest(night.store, judge.id(task), task).get((REVIEWER, reviewed(versions)))
+    return {} if found is None else {REVIEWER: found.value}
+
+
+def units(
+    judge: Judge,
+    targets: Iterable[Target],
+    asked: ByTask,
+    least: Mapping[Task, Mapping[str, float]],
+    names: Mapping[Task, str],
+) -> Iterator[Work]:
+    """A unit a target.
+
+    Args:
+        least: the reviewer's threshold of each task.
+        names: what is put behind a unit's key, so that of several judges each has units of its own.
+    """
     for target in targets:
         criteria = asked[target.task]
-        keep = partial(_keep, target=target, asked=criteria, form=judge.seat.form)
+        keep = partial(_keep, target=target, asked=criteria, form=judge.seat.form, least=least[target.task])
         made_of = [one.identity for one in criteria]
         yield work(f"{target.task}:{target.id}{names[target.task]}", judge.questions(target, criteria), keep, made_of)
 
@@ -172,12 +212,17 @@ def _keep(
     target: Target,
     asked: Sequence[Asked],
     form: str,
+    least: Mapping[str, float],
 ) -> Kept:
-    rows = labels_of(target, asked, read(asked, settled), form, run_id)
-    add(session, rows)
-    if not rows:
+    found = read(asked, settled)
+    add(session, labels_of(target, asked, found, form, run_id))
+    if not found:
         return Kept(Outcome.INVALID, "no criterion got a verdict")
-    return Kept(Outcome.OK)
+    notes = Counter[str]()
+    if len(found) == len(asked):  # else a defect may have gone unseen
+        given = grade({name: verdict for name, (verdict, _) in found.items()}, least)
+        notes[f"{target.task}_{given}"] = 1
+    return Kept(Outcome.OK, notes=notes)
 
 
 def _sit(night: Night, pages: Iterable[Page], members: Sequence[_Member], run_id: int) -> int:
