@@ -96,6 +96,11 @@ def test_a_stranger_is_a_key_error(logs: Logs, stranger: str) -> None:
         list(logs.histories(NOON, ["ann", stranger]))
 
 
+def test_how_many_events_users_have(logs: Logs) -> None:
+    assert logs.sizes({"ann", "dan", "bob", "aaa", "cat", "zoe"}) == {"ann": 3, "bob": 0, "dan": 1}
+    assert logs.sizes([]) == {}
+
+
 def test_interactions_are_events_on_items(logs: Logs) -> None:
     batches = list(logs.interactions(NOON + timedelta(days=9)))
     assert batches[0].schema == pa.schema(
