@@ -352,6 +352,11 @@ class Config(Section):
                 raise ValueError(f"judge.panel: entry {place + 1} is a judge that it has already")
         return self
 
+    @model_validator(mode="after")
+    def reflector_is_a_model(self) -> Self:
+        _ = self.reflector
+        return self
+
     @property
     def seats(self) -> tuple[Seat, ...]:
         """Those of the panel, or the one judge that there is."""
@@ -362,21 +367,29 @@ class Config(Section):
 
     def _seat(self, place: int, one: PanelJudge) -> Seat:
         named = one.model_dump(exclude_none=True, exclude={"form", "votes", "temperature"})
+        rules, form = self.judge, one.form or self.judge.form
+        votes = one.votes or (rules.votes if form == "verdict" else 1)
+        engine = self._engine(named, f"judge.panel: entry {place}")
+        return Seat(engine, form, votes, one.temperature or rules.temperature)
+
+    @property
+    def reflector(self) -> Engine:
+        """The model that reflects on prompts: the engine, but for what [tuning.prompts.reflection] says."""
+        return self._engine(self.tuning.prompts.reflection.model_dump(exclude_none=True), "tuning.prompts.reflection")
+
+    def _engine(self, named: dict[str, Any], where: str) -> Engine:
+        """The engine with changes. Another server's or model's settings begin from an engine's defaults there."""
         kept = self.engine.model_dump()
         if {"kind", "base_url", "model", "revision", "api_key_env"} & set(named):
             other = "base_url" in named or named.get("kind", "server") != self.engine.kind
             for name in ("model", "revision", "tokenizer", *(("base_url", "api_key_env") if other else ())):
                 del kept[name]
             kept["kind"] = "server"
-        named = {**kept, **named}
-        rules, form = self.judge, one.form or self.judge.form
-        votes = one.votes or (rules.votes if form == "verdict" else 1)
         try:
-            engine = Engine(**named)
+            return Engine(**{**kept, **named})
         except ValidationError as error:
             said = "; ".join(_explain(one) for one in error.errors())
-            raise ValueError(f"judge.panel: entry {place}: {said}") from None
-        return Seat(engine, form, votes, one.temperature or rules.temperature)
+            raise ValueError(f"{where}: {said}") from None
 
     @property
     def work_folder(self) -> Path:

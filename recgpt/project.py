@@ -219,6 +219,16 @@ form = "said"                         # for a small model; "verdict" asks a real
 # general_share = 0.3
 # max_tokens = 4096                   # of an example with its answer; longer ones are left out
 # balance = 3.0                       # the most that a category may have of the median one's examples; 0: all of them
+# [tuning.prompts]                    # docs/promotion.md
+# train = 40                          # users whose failures are reflected on
+# validation = 40                     # users by whom prompts are chosen
+# minibatch = 4                       # users of one reflection
+# rounds = 20                         # reflections at most
+# tries = 3                           # to write one that keeps to the format
+# shown = 12000                       # characters of what was asked and answered that one reflection is shown
+# temperature = 0.7                   # of reflections
+# [tuning.prompts.reflection]         # the model that reflects, where it is not [engine]'s
+#   for example: base_url = "http://127.0.0.1:8001/v1", model = "m", revision = "r"
 # [tuning.lora]
 # rank = 16
 # alpha = 32

@@ -29,8 +29,8 @@ class Stopping:
         self._task: asyncio.Task[Any] | None = None
         self._told = False  # the task has been cancelled or interrupted; from then on it puts away in peace
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """`asyncio.run`, but a signal cancels the work."""
+    def run(self, work: Coroutine[Any, Any, T], runner: asyncio.Runner | None = None) -> T:
+        """`asyncio.run`, or the run of an event loop that stays, but a signal cancels the work."""
 
         async def watched() -> T:
             self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
@@ -41,7 +41,7 @@ class Stopping:
             finally:
                 self._loop = None
 
-        return asyncio.run(watched())
+        return asyncio.run(watched()) if runner is None else runner.run(watched())
 
     def signalled(self, *_: object) -> None:
         self.asked = True

@@ -105,6 +105,7 @@ class LanguageModel:
         self._stopped: RecgptError | None = None
         self._failing = 0  # requests in a row without an answer
         self._last_answer = float("-inf")
+        self.told: Callable[[Reply], None] = lambda _: None  # hears every reply that `ask` gives
 
     @property
     def usage(self) -> Usage:
@@ -185,11 +186,14 @@ class LanguageModel:
         if same is not None:
             reply = await asyncio.shield(same)
             self._count(replayed=1)
-            return replace(reply, replayed=True) if reply.outcome is Outcome.OK else reply
-        task = asyncio.create_task(self._answer(request))
-        self._asking[request.hash] = task
-        task.add_done_callback(lambda done: self._forget(request.hash, done))
-        return await asyncio.shield(task)
+            reply = replace(reply, replayed=True) if reply.outcome is Outcome.OK else reply
+        else:
+            task = asyncio.create_task(self._answer(request))
+            self._asking[request.hash] = task
+            task.add_done_callback(lambda done: self._forget(request.hash, done))
+            reply = await asyncio.shield(task)
+        self.told(reply)
+        return reply
 
     async def aclose(self) -> None:
         """Give up what is still with the server, write what it answered, close the connections."""
@@ -316,3 +320,8 @@ def _reply(request: Request, done: Completion, attempts: int) -> Reply:
 
 def _tokens(counted: int | None, text: str) -> int:
     return len(text.encode()) // BYTES_A_TOKEN if counted is None else counted
+
+
+def tokens_of(reply: Reply) -> int:
+    """What an answer took, in and out."""
+    return _tokens(reply.tokens_in, reply.request.body) + _tokens(reply.tokens_out, reply.content)

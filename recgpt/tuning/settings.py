@@ -50,6 +50,32 @@ class Judging(Method):
     half_life_days: float = Field(default=90.0, gt=0.0)  # a label so old is kept half as often as a new one
 
 
+class Reflection(Section):
+    """What differs from [engine] for the model that reflects; another server or model begins from an engine's
+    defaults."""
+
+    kind: Literal["embedded", "server"] | None = None
+    base_url: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    api_key_env: str | None = None
+    in_flight: int | None = Field(default=None, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0)
+
+
+class Prompts(Section):
+    """How prompts evolve (GEPA). Users are those that are not held out; for explanations, names of interests."""
+
+    train: int = Field(default=40, ge=1)  # users whose failures are reflected on
+    validation: int = Field(default=40, ge=1)  # users by whom prompts are chosen
+    minibatch: int = Field(default=4, ge=1)  # users of one reflection
+    rounds: int = Field(default=20, ge=1)  # reflections at most
+    tries: int = Field(default=3, ge=1)  # to write one that keeps to the format, each told what was wrong
+    shown: int = Field(default=12000, ge=500)  # characters of what was asked and answered that one reflection is shown
+    temperature: float = Field(default=0.7, gt=0.0, le=2.0)  # of reflections
+    reflection: Reflection = Reflection()
+
+
 class Tuning(Section):
     seed: int = 0
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # of users, by a hash; never learnt from
@@ -60,6 +86,7 @@ class Tuning(Section):
     general_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     max_tokens: int = Field(default=4096, ge=16)  # of an example with its answer; longer ones are left out
     balance: float = Field(default=3.0, ge=0.0)  # the most that a category may have of the median one's rows; 0: all
+    prompts: Prompts = Prompts()
     lora: Lora = Lora()
     sft: Method = Method()
     dpo: Dpo = Dpo()
