@@ -30,7 +30,7 @@ FOLDER: Final = Path(__file__).parent / "criteria"
 Form = Literal["verdict", "said"]
 _REQUIRED: Final = {"name", "task", "question", "cases"}
 _PARTS: Final = ("yes", "no", "evidence")
-_OPTIONAL: Final = {"said", "season"}
+_OPTIONAL: Final = {"said", "season", "course"}
 QUOTE_CHARS: Final = 200  # of the evidence
 _TAGS: Final = re.compile(r"</?(?:given|claim|first|second)>", re.IGNORECASE)
 
@@ -62,6 +62,7 @@ class Criterion:
     parts: Mapping[str, str]  # yes, no, evidence: as the file words them
     said: Mapping[str, Any] | None  # {"ask", "swap", "examples": [{"given", "claim"}]}
     season: bool = False  # whether it asks about the time of the year, so that what is given must hold the season
+    course: bool = False  # whether it asks how it came about, so that what is given must hold when and what was done
 
     @property
     def max_tokens(self) -> int:
@@ -173,7 +174,9 @@ def _load(file: Path, form: Form) -> Criterion:
     except (UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         raise CriterionError(f"{file}: no readable front matter between two lines of ---: {error}") from None
     if not isinstance(head, dict) or not _REQUIRED <= set(head) <= _REQUIRED | _OPTIONAL:
-        raise CriterionError(f"{file}: the front matter holds {', '.join(sorted(_REQUIRED))}; it may hold said, season")
+        raise CriterionError(
+            f"{file}: the front matter holds {', '.join(sorted(_REQUIRED))}; it may hold said, season, course"
+        )
     if file.name != f"{head['task']}.{head['name']}.md":
         raise CriterionError(f"{file}: it is {head['task']}.{head['name']}; name the file after it")
     pieces = re.split(r"^## (\w+)[ \t]*$", body, flags=re.MULTILINE)
@@ -195,8 +198,10 @@ def _load(file: Path, form: Form) -> Criterion:
     if {one.verdict for one in cases} != {True, False}:  # also refuses a verdict that is no yes or no
         raise CriterionError(f"{file}: cases of both answers are needed, verdict: yes and verdict: no")
     version = "sha256:" + hashlib.sha256(raw).hexdigest()
-    season = head.get("season", False) is True
-    return Criterion(head["name"], head["task"], head["question"], form, cases, text, version, parts, said, season)
+    season, course = (head.get(name, False) is True for name in ("season", "course"))
+    return Criterion(
+        head["name"], head["task"], head["question"], form, cases, text, version, parts, said, season, course
+    )
 
 
 def shown(text: str) -> str:

@@ -2,9 +2,11 @@
 
 A target is a `claim` (an interest's name, a tag, a line) beside what it is held against, `given`, in the words of the
 criteria's own cases. What comes from the logs in it is cleaned, and is data. A criterion that asks about the time of
-the year is shown the season of the night that made the row.
+the year is shown the season of the night that made the row; one that asks how an interest came about is shown on how
+many days, from when to when, and what was done.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from judges import Criterion
 from recgpt.config import Config
+from recgpt.rendering.clean import clean
 from recgpt.rendering.environment import season
 from recgpt.sources.logs import Logs
 from recgpt.stages.texts import evidence_rows, product, product_line
@@ -41,14 +44,17 @@ class Target:
     interest: str = ""  # the name of the interest that the row is, or is for
     season: str = ""
     request_hash: str | None = None  # of the call that made the row
+    course: str = ""  # of an interest: when its evidence is from, and of what kind
 
     def given_for(self, criterion: Criterion) -> str:
-        """What is given when this criterion is asked: with the season, if it asks about that."""
-        if not criterion.season or not self.season:
-            return self.given
-        return (
-            f"{self.given}. Season: {self.season}" if self.task == Task.TAGS else f"{self.given}\nSeason: {self.season}"
-        )
+        """What is given when this criterion is asked: with the season or the course, if it asks about that."""
+        given = self.given
+        if criterion.course and self.course:
+            given += f"\n{self.course}"
+        if criterion.season and self.season:
+            given += ". " if self.task == Task.TAGS else "\n"
+            given += f"Season: {self.season}"
+        return given
 
 
 def target(config: Config, logs: Logs, session: Session, row: Interest | Tag | Explanation) -> Target:
@@ -58,7 +64,8 @@ def target(config: Config, logs: Logs, session: Session, row: Interest | Tag | E
     if isinstance(row, Interest):
         rows = evidence_rows(catalogue, row.evidence)[:SHOWN]
         given = "\n".join(product_line(catalogue, one) for one in rows)
-        return Target(Task.INTERESTS, row.id, given, row.name, row.user_id, row.name, when, row.request_hash)
+        done = course(config, row)
+        return Target(Task.INTERESTS, row.id, given, row.name, row.user_id, row.name, when, row.request_hash, done)
     if isinstance(row, Tag):
         name = session.get_one(Interest, row.interest_id).name
         return Target(Task.TAGS, row.id, name, row.tag, row.user_id, name, when, row.request_hash)
@@ -66,6 +73,21 @@ def target(config: Config, logs: Logs, session: Session, row: Interest | Tag | E
     shown = product(catalogue, item) if item is not None else "no longer sold"
     given = f"Interest: {row.interest}\nProduct: {shown}"
     return Target(Task.EXPLANATIONS, row.id, given, row.text, None, row.interest, when, row.request_hash)
+
+
+def course(config: Config, row: Interest) -> str:
+    """`On 3 days from 2026-03-02 to 2026-05-09: viewed x4, bought x1`."""
+    days = sorted({event["timestamp"][:10] for event in row.evidence})
+    counts = Counter(_word(config, event) for event in row.evidence)
+    done = ", ".join(f"{word} x{count}" for word, count in counts.most_common())
+    if len(days) < 2:
+        return f"On {days[0]} only: {done}" if days else ""
+    return f"On {len(days)} days from {days[0]} to {days[-1]}: {done}"
+
+
+def _word(config: Config, event: dict[str, Any]) -> str:
+    kind = config.behaviours.get(event.get("behaviour", ""))
+    return clean(kind.word, 40) if kind is not None else "seen"
 
 
 def active(store: Engine, task: Task) -> Iterator[list[int]]:

@@ -63,10 +63,14 @@ def test_cases_are_enough_balanced_and_distinct(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", NAMES)
-def test_what_asks_about_the_season_is_given_one(task: str) -> None:
+def test_what_asks_about_the_season_or_the_course_is_given_it(task: str) -> None:
     for one in load_criteria(task):
         assert [one.season] * len(one.cases) == ["Season: " in case.given for case in one.cases], one.name
+        assert [one.course] * len(one.cases) == ["\nOn " in case.given for case in one.cases], one.name
     assert [one.name for one in load_criteria(task) if one.season] == [name for name in NAMES[task] if name == "timely"]
+    assert [one.name for one in load_criteria(task) if one.course] == [
+        name for name in NAMES[task] if name == "willing"
+    ]
 
 
 @pytest.mark.parametrize("task", NAMES)

@@ -20,7 +20,17 @@ def test_each_task_is_shown_in_the_words_of_its_criteria(shelf: Any, logs: Any) 
     lost = shelf.explanation("stargazing", "gone", "For stargazing: nothing.")
     given = "- astronomy: refractor telescope\n- astronomy: star chart"
     assert load(shelf, logs, Task.INTERESTS, [interest]) == [
-        Target(Task.INTERESTS, interest, given, "stargazing", "u1", "stargazing", "autumn")
+        Target(
+            Task.INTERESTS,
+            interest,
+            given,
+            "stargazing",
+            "u1",
+            "stargazing",
+            "autumn",
+            None,
+            "On 2026-10-31 only: seen x4",
+        )
     ]
     assert load(shelf, logs, Task.TAGS, [tag]) == [
         Target(Task.TAGS, tag, "stargazing", "red light torch", "u1", "stargazing", "summer")
@@ -46,6 +56,17 @@ def test_the_season_is_shown_to_the_criterion_that_asks_about_it(shelf: Any, log
             # ... in the words of the file's own cases.
             if name == "timely":
                 assert all(told.rsplit(" ", 1)[0] in case.given for case in one.cases)
+
+
+def test_how_an_interest_came_about_is_shown_to_the_criterion_that_asks_about_it(shelf: Any, logs: Any) -> None:
+    events = [("2026-03-02", "view"), ("2026-05-09", "view"), ("2026-05-09", "purchase"), ("2026-04-01", "view")]
+    evidence = [{"timestamp": f"{day}T08:00:00+00:00", "behaviour": kind, "item_id": "i1"} for day, kind in events]
+    interest = shelf.interest(evidence=evidence)
+    (found,) = load(shelf, logs, Task.INTERESTS, [interest])
+    for one in load_criteria(Task.INTERESTS):
+        told = found.given_for(one).removeprefix(found.given)
+        expected = "\nOn 3 days from 2026-03-02 to 2026-05-09: viewed x3, bought x1" if one.name == "willing" else ""
+        assert told == expected, one.name
 
 
 def test_rows_come_by_id_and_retired_ones_too(shelf: Any, logs: Any) -> None:
