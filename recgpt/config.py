@@ -258,7 +258,7 @@ class Explain(Section):
         return self
 
 
-Form = Literal["said", "verdict"]
+Form = Literal["said", "verdict", "examples"]
 
 
 class PanelJudge(Section):
@@ -280,7 +280,7 @@ class PanelJudge(Section):
 class Judge(Section):
     share: Share = 0.25  # of the rows that each task made; a hash decides which, so a row is in or out for good
     seed: int = 0
-    form: Form = "said"  # how likely the model finds what is judged; or a yes/no question
+    form: Form = "said"  # how likely the model finds what is judged; or a yes/no question, bare or after examples
     criteria: dict[Task, tuple[str, ...]] = Field(default_factory=dict)  # by task; absent: all that have the form
     # verdict, where the engine gives no token probabilities: answers to a question, and the temperature they are at.
     votes: int = Field(default=1, ge=1, le=25)
@@ -347,7 +347,7 @@ class Config(Section):
         seats = self.seats
         for place, seat in enumerate(seats):
             if seat.votes > 1 and seat.form == "said":
-                raise ValueError("judge.votes counts answers to the form 'verdict'; 'said' is asked once")
+                raise ValueError("judge.votes counts answers to a question; 'said' is asked once")
             if seat.known_by in [other.known_by for other in seats[:place]]:
                 raise ValueError(f"judge.panel: entry {place + 1} is a judge that it has already")
         return self
@@ -368,7 +368,7 @@ class Config(Section):
     def _seat(self, place: int, one: PanelJudge) -> Seat:
         named = one.model_dump(exclude_none=True, exclude={"form", "votes", "temperature"})
         rules, form = self.judge, one.form or self.judge.form
-        votes = one.votes or (rules.votes if form == "verdict" else 1)
+        votes = one.votes or (1 if form == "said" else rules.votes)
         engine = self._engine(named, f"judge.panel: entry {place}")
         return Seat(engine, form, votes, one.temperature or rules.temperature)
 

@@ -74,7 +74,7 @@ class Judge:
 
     def unready(self, criteria: Sequence[Criterion]) -> tuple[Asked, ...]:
         """The same for a dry run: without a threshold, and with as many answers as there may be."""
-        votes = self.seat.votes if self.seat.form == "verdict" else 1
+        votes = 1 if self.seat.form == "said" else self.seat.votes
         return tuple(Asked(one, UNFITTED, votes) for one in criteria)
 
     def questions(self, target: Target, asked: Sequence[Asked]) -> list[Question]:

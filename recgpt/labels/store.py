@@ -1,8 +1,8 @@
 """Labels in SQL: the one way in, and the one way out.
 
-A judge is known by text: `MODEL@REVISION` (with `#said` behind it where it was asked in that form: the same model then
-answers another question), `human:NAME`, `panel:NAME`, `import:NAME`. Of one judge, one row and one version of a
-criterion, the last label holds; `add` supersedes the ones before it, and `labels` never shows them.
+A judge is known by text: `MODEL@REVISION` (with `#said` or `#examples` behind it where it was asked in that form: the
+same model then answers another question), `human:NAME`, `panel:NAME`, `import:NAME`. Of one judge, one row and one
+version of a criterion, the last label holds; `add` supersedes the ones before it, and `labels` never shows them.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from recgpt.store.tables import Label
 from recgpt.words import JudgeKind, Task
 
-SAID: Final = "#said"
 PAGE: Final = 5_000  # rows in one query
 Key = tuple[int, str]  # a target's id and a criterion
 
@@ -48,7 +47,7 @@ class LabelRow:
 
 def judge_id(model: str, revision: str, form: str) -> str:
     """What a model's labels are known by."""
-    return f"{model}@{revision}" + (SAID if form == "said" else "")
+    return f"{model}@{revision}" + ("" if form == "verdict" else f"#{form}")
 
 
 def labels(

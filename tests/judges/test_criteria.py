@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from judges import CriterionError, NoVerdict, load_criteria
-from judges.criterion import FOLDER
+from judges.criterion import FOLDER, SHOWN
 
 NAMES = {
     "interests": ["grounded", "reasonable", "specific", "willing"],
@@ -86,6 +86,30 @@ def test_the_form_said_makes_the_model_say_the_claim(task: str) -> None:
         assert list(json.loads(message["content"])) == ["answer"]
     examples = {example["claim"] for example in one.said["examples"]} if one.said else set()
     assert not examples & {case.claim for case in one.cases}, "a case that is an example is no test of a judge"
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_the_form_examples_shows_cases_of_both_answers_and_keeps_the_others_to_fit_on(task: str) -> None:
+    for bare, one in zip(load_criteria(task), load_criteria(task, form="examples"), strict=True):
+        asked = one.messages(given="GIVEN", claim="CLAIM")
+        assert [asked[0], asked[-1]] == bare.messages(given="GIVEN", claim="CLAIM")
+        answers = [json.loads(message["content"]) for message in asked[2:-1:2]]
+        assert [answer["verdict"] for answer in answers] == ["yes", "no"] * (SHOWN // 2)
+        for question, answer, case in zip(asked[1:-1:2], asked[2:-1:2], one.examples, strict=True):
+            assert case.given in question["content"]
+            # What it is shown to do would be read as a verdict.
+            verdict = one.read(answer["content"], None, given=case.given, claim=case.claim)
+            assert verdict.verdict is case.verdict
+        assert {*one.cases, *one.examples} == {*bare.cases}
+        assert len(one.cases) + SHOWN == len(bare.cases)
+        assert {case.verdict for case in one.cases} == {True, False}
+        assert (one.schema, one.version) == (bare.schema, bare.version)
+
+
+def test_examples_need_cases_beside_those_that_are_fitted_on(tmp_path: Path) -> None:
+    (tmp_path / "drinks.warm.md").write_text(FILE)
+    with pytest.raises(CriterionError, match="in the form 'examples'"):
+        load_criteria("drinks", form="examples", folder=tmp_path)
 
 
 def test_a_tag_is_shown_and_its_interest_is_said() -> None:

@@ -86,3 +86,4 @@ def test_the_matrix_has_each_judges_latest_label(shelf: Any, tags: Criteria) -> 
 def test_another_form_is_another_judge() -> None:
     assert judge_id("m", "r", "verdict") == "m@r"
     assert judge_id("m", "r", "said") == "m@r#said"
+    assert judge_id("m", "r", "examples") == "m@r#examples"
