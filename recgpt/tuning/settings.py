@@ -46,8 +46,9 @@ class Grpo(Method):
 
 class Judging(Method):
     epochs: int = Field(default=3, ge=1)
-    minority: Share = 0.5  # share that the rarer verdict of a criterion is brought to, by repeating and thinning
-    half_life_days: float = Field(default=90.0, gt=0.0)  # a label so old is kept half as often as a new one
+    # Share that the rarer answer of a criterion is brought to, by repeating it and thinning the other; 0: as it is.
+    minority: Annotated[float, Field(ge=0.0, le=0.5)] = 0.5
+    half_life_days: float = Field(default=90.0, gt=0.0)  # of the commoner one, a label so old is kept half as often
 
 
 class Reflection(Section):
