@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import versions
+from cli import models, versions
 
 app = typer.Typer(no_args_is_help=True, help="Prompts and models made better by labels.")
 
@@ -12,5 +12,8 @@ def tune() -> None:
     """Prompts and models made better by labels."""
 
 
+app.command("sft")(models.sft)
+app.command("dpo")(models.dpo)
+app.command("judge")(models.judge)
 app.command("evaluate")(versions.evaluate)
 app.command("list")(versions.listed)

@@ -95,6 +95,17 @@ def load(source: Source) -> Base:
     return Base(source, model, tokenizer)
 
 
+def check_installed() -> None:
+    """Before anything that takes long.
+
+    Raises:
+        ConfigError: a library of the extra `tune` is not installed.
+    """
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"tuning a model needs {', '.join(missing)}: pip install 'recgpt[tune]'")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Have the libraries of the extra `tune` ask nobody, tell nobody and draw nothing, from here on in a block.
@@ -102,9 +113,7 @@ def quiet() -> Iterator[None]:
     Raises:
         ConfigError: one is not installed.
     """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"tuning a model needs {', '.join(missing)}: pip install 'recgpt[tune]'")
+    check_installed()
     before = {name: os.environ.get(name) for name in QUIET}
     os.environ.update(QUIET)
     import datasets  # noqa: PLC0415 (only with the extra)
