@@ -33,9 +33,9 @@ import torch
 from ablation_records import Record, figures_of, finished, keep, markdown, rows, settings_hash
 from ablation_variants import BASE, QUICK, Variant, chosen, config_of, possible, teacher_of
 from beauty import with_vectors
-from datasets import BEAUTY, DATA, JOURNEY, Array, DataSet, beauty, journey
 from figures import report
 from journey import WEEKS_2
+from public_data import BEAUTY, DATA, JOURNEY, Array, DataSet, beauty, journey
 
 from recgpt.evaluation import contender, leave_one_out, metrics, next_weeks
 from recgpt.evaluation.contender import part

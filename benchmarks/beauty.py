@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import BEAUTY, DataSet, beauty
 from figures import Figure, report
+from public_data import BEAUTY, DataSet, beauty
 
 from recgpt.evaluation import contender, metrics
 from recgpt.evaluation.leave_one_out import Way, for_histories, for_training, questions

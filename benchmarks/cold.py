@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import BEAUTY, beauty
 from figures import Figure, report
+from public_data import BEAUTY, beauty
 
 from recgpt.evaluation import cold, contender, metrics
 from recgpt.evaluation.baselines import CategoryPopularity

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import JOURNEY, DataSet, journey
 from figures import Figure, report
+from public_data import JOURNEY, DataSet, journey
 
 from recgpt.evaluation import contender, metrics
 from recgpt.evaluation.contender import part

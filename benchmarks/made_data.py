@@ -1,7 +1,7 @@
 """A shop of Amazon Beauty's size, drawn by chance: for benchmarks of speed, which must run where no data set lies.
 
 Counts of users, items and events, the lengths of titles and paths, how many brands there are and how uneven people and
-items are follow the real set (benchmarks/datasets.py). Nothing is to be learnt from it.
+items are follow the real set (benchmarks/public_data.py). Nothing is to be learnt from it.
 """
 
 import numpy as np

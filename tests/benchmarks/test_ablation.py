@@ -14,14 +14,14 @@ from towers.config import FeatureSettings, Inputs, LossSettings, NetworkSettings
 from towers.model import ThreeTowers
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-# What benchmarks/datasets.py reads of the two data sets: their inputs, items, and whether people buy things again.
+# What benchmarks/public_data.py reads of the two data sets: their inputs, items, and whether people buy things again.
 BEAUTY = Inputs(("review",)), 12_101, False
 JOURNEY = Inputs(("purchase", "coupon"), user_fields=("age", "income"), item_numbers=("price",)), 92_348, True
 
 
 @pytest.fixture(autouse=True)
 def _benchmarks() -> Iterator[None]:
-    """Benchmarks import each other by name, as scripts do; not longer than a test, for one is called datasets."""
+    """Benchmarks import each other by name, as scripts do; not longer than a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         yield
