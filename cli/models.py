@@ -1,4 +1,4 @@
-"""`recgpt tune sft`, `dpo` and `judge`: adapters trained on labels."""
+"""`recgpt tune sft`, `dpo`, `grpo` and `judge`: adapters trained on labels, or by judges."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,6 +77,26 @@ def dpo(
     _tune(wanted, config, date, json=json)
 
 
+def grpo(
+    task: Written,
+    config: ConfigPath = HERE,
+    users: Asked = USERS,
+    max_tokens: MaxTokens = None,
+    parent: Parent = SERVING,
+    out: Out = None,
+    date: Day = None,
+    force: Below = False,
+    json: Json = False,
+) -> None:
+    """Train an adapter on answers of its own, by what they are worth to the stage's gates and the judges.
+
+    A closed gate makes an answer worth nothing. Begin with an adapter that SFT made: from a model that hardly ever
+    answers in the format there is nothing to learn. It goes on from the adapter that serves, unless told otherwise.
+    """
+    wanted = Wanted("grpo", task, parent, users=users, max_tokens=max_tokens, out=out, force=force)
+    _tune(wanted, config, date, json=json)
+
+
 def judge(
     task: Judged,
     config: ConfigPath = HERE,
@@ -108,7 +128,8 @@ def _print(tuned: Tuned, forms: set[str]) -> None:
     counts, figures = tuned.data["counts"], tuned.figures
     _say(f"{short(tuned.version)} for {tuned.served}, on {tuned.base}, from {short(tuned.parent) or 'the base itself'}")
     mixed = f" and {counts['general']:,} general ones" if counts.get("general") else ""
-    _say(f"  learnt from {counts['rows']:,} examples{mixed}, in {figures['steps']:,} steps; {tuned.folder}")
+    what = "questions" if "reward" in figures else "examples"
+    _say(f"  learnt from {counts['rows']:,} {what}{mixed}, in {figures['steps']:,} steps; {tuned.folder}")
     for name, said in counts.get("by_criterion", {}).items():
         shown = f"{said['rows_yes']:,} and {said['rows_no']:,}"
         _say(f"  {name}: {said['yes']:,} yes and {said['no']:,} no, shown as {shown}")
@@ -118,6 +139,9 @@ def _print(tuned: Tuned, forms: set[str]) -> None:
         _say(f"  {why}")
     if figures.get("too_long"):
         _say(f"  left out, longer than tuning.max_tokens: {figures['too_long']:,}")
+    if "reward" in figures:
+        first, last = (f"{figures['reward'][name]:.3f}" for name in ("first", "last"))
+        _say(f"  mean reward {first} in its first steps, {last} in its last")
     if figures["held_out"]:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
         for name in ("on held-out users", "before", "after"):

@@ -14,6 +14,7 @@ def tune() -> None:
 
 app.command("sft")(models.sft)
 app.command("dpo")(models.dpo)
+app.command("grpo")(models.grpo)
 app.command("judge")(models.judge)
 app.command("evaluate")(versions.evaluate)
 app.command("list")(versions.listed)

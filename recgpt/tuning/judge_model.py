@@ -169,10 +169,15 @@ def build(found: Sequence[Case], rules: Tuning, refused: Sequence[str] = ()) -> 
         "held_out": len(held),
     }
     if not train:
-        why = "; ".join([*(f"{name}: {said}" for name, said in left_out.items()), *refused])
+        why = [f"{len(found)} verdicts by people", *(f"{name}: {said}" for name, said in left_out.items()), *refused]
+        if counts["shared_with_held_out"] and rules.shared == "drop":
+            why.append(
+                f"{counts['shared_with_held_out']} of them on what held-out users have too (tuning.shared = 'keep' "
+                "learns from them)"
+            )
         raise DataError(
-            f"there is nothing to tune a judge on ({why or f'{len(found)} cases by people'}): label more with "
-            "'recgpt judge label', or import labels"
+            f"there is nothing to tune a judge on ({'; '.join(why)}): label more with 'recgpt judge label', or import "
+            "labels"
         )
     return Dataset(tuple(shuffled(train, rules.seed, _row_key)), tuple(held), counts)
 

@@ -1,17 +1,30 @@
-"""`recgpt tune sft`, `dpo` and `judge`: from the labels in the store to an adapter that the gate can look at."""
+"""`recgpt tune sft`, `dpo`, `grpo` and `judge`: from the labels in the store to an adapter for the gate to look at."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from judges import Verdict
+from recgpt.engine.asking import LanguageModel
+from recgpt.engine.open import open_engine
+from recgpt.errors import DataError
+from recgpt.labels.targets import Target
 from recgpt.stages.night import Night
 from recgpt.stopping import Stopping
-from recgpt.tuning import judge_model
-from recgpt.tuning.base import check_installed, source_of
+from recgpt.tuning import grpo, judge_model
+from recgpt.tuning.adapter import Stored
+from recgpt.tuning.base import Source, check_installed, source_of
+from recgpt.tuning.bench import Bench, sitting
 from recgpt.tuning.dataset import Dataset, build
 from recgpt.tuning.graded import answers
+from recgpt.tuning.rewards import Rewards, puzzles
 from recgpt.tuning.samples import Sampling, sample
 from recgpt.tuning.training import BASE, Kind, Tuned, parent_of, tune
+from recgpt.tuning.trial import inputs
 from recgpt.words import Task
 
 TEMPERATURE: Final = 0.9  # of further answers
@@ -28,7 +41,7 @@ class Wanted:
     samples: int = 0  # further answers to each question
     users: int = USERS
     temperature: float = TEMPERATURE
-    max_tokens: int | None = None  # budget of the further answers and their judges
+    max_tokens: int | None = None  # budget of the engine's answers and verdicts
     general: Path | None = None  # instead of tuning.general
     out: Path | None = None
     force: bool = False  # believe judges below the bar
@@ -46,6 +59,8 @@ def tune_model(night: Night, stopping: Stopping, wanted: Wanted) -> Tuned:
     config = night.config
     source = source_of(config)
     parent = parent_of(config, night.store, wanted.parent, wanted.task)
+    if wanted.kind == "grpo":
+        return _grpo(night, stopping, wanted, source, parent)
     return tune(
         config,
         night.store,
@@ -73,3 +88,39 @@ def dataset(night: Night, stopping: Stopping, wanted: Wanted) -> Dataset:
         graded = replace(graded, listed=(*graded.listed, *further))
     general = wanted.general or (config.path(rules.general) if rules.general else None)
     return build(graded, wanted.kind, rules, general=general)
+
+
+def _grpo(night: Night, stopping: Stopping, wanted: Wanted, source: Source, parent: Stored | None) -> Tuned:
+    """The judges' engines stay open on an event loop that runs whenever answers are to be judged."""
+    given = inputs(night, wanted.task, wanted.users, held=False)
+    with ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner())
+        engines = AsyncExitStack()
+        stack.callback(lambda: runner.run(engines.aclose()))
+        model, bench = stopping.run(_judges(night, wanted, engines), runner)
+
+        async def judged(targets: Sequence[Target]) -> list[Mapping[str, Verdict]]:
+            return await asyncio.gather(*map(bench.verdicts, targets))
+
+        tried, found = stack.enter_context(puzzles(night, given, model))
+        rewards = Rewards(
+            tried, wanted.task, list(bench.criteria), lambda targets: stopping.run(judged(targets), runner), found
+        )
+        learn = partial(grpo.train, worth=rewards, max_tokens=rewards.max_tokens)
+        data, progress = rewards.data(), night.progress
+        return tune(
+            night.config, night.store, "grpo", wanted.task, data, source,
+            parent=parent, out=wanted.out, learn=learn, progress=progress,
+        )  # fmt: skip
+
+
+async def _judges(night: Night, wanted: Wanted, engines: AsyncExitStack) -> tuple[LanguageModel, Bench]:
+    opened = open_engine(
+        night.config, night.store, night.parent_run, max_tokens=wanted.max_tokens, served=night.serving
+    )
+    model = await engines.enter_async_context(opened)
+    bench = await engines.enter_async_context(sitting(night, model, wanted.task))
+    refusal = bench.refused(night)
+    if refusal is not None and not wanted.force:
+        raise DataError(str(refusal))
+    return model, bench

@@ -1,8 +1,8 @@
 """The settings of `[tuning]` in recgpt.toml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -37,11 +37,17 @@ class Dpo(Method):
 
 
 class Grpo(Method):
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1)  # batch_size counts answers, all of those to a question in one batch
     learning_rate: Rate = 1e-5
     beta: float = Field(default=0.02, ge=0.0)
     answers: int = Field(default=8, ge=2)  # to each question
     temperature: float = Field(default=1.0, gt=0.0, le=2.0)
+
+    @model_validator(mode="after")
+    def batches_hold_groups(self) -> Self:
+        if self.batch_size % self.answers:
+            raise ValueError(f"batch_size ({self.batch_size}) is no multiple of answers ({self.answers})")
+        return self
 
 
 class Judging(Method):
