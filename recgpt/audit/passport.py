@@ -1,7 +1,7 @@
 """Passports: what a judge's labels are worth, measured against people and kept in the store.
 
-What is held against what is said in `cases`. An audit of unchanged labels gives the passport that is there. `trusted`
-says whether a judge may be learnt from.
+What is held against what is said in `cases`; a tuned judge is measured on what it did not learn from (`labels.learnt`).
+An audit of unchanged labels gives the passport that is there. `trusted` says whether a judge may be learnt from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from recgpt.audit.fitted import fitted, out_of_sample
 from recgpt.audit.report import ALL, PEOPLE, RANDOM, Drift, Figure, Group, Report
 from recgpt.audit.swaps import Swapped, measure_pairs
 from recgpt.errors import ConfigError, DataError
+from recgpt.labels.learnt import learnt
 from recgpt.labels.store import LabelRow, labels
 from recgpt.labels.thresholds import newest as newest_thresholds
 from recgpt.stages.work import digest
@@ -76,12 +77,14 @@ def audit(
     """
     if judge == against:
         raise ConfigError(f"{judge} can't be held against itself: name another judge in --against")
-    rows = labels(store, task)
+    seen = learnt(store, task, judge)
+    rows = [row for row in labels(store, task) if row.target_id not in seen]
     own = newest([row for row in rows if row.judge == judge])
-    pairs = pairs_of(store, task, judge)
+    pairs = [one for one in pairs_of(store, task, judge) if not {one.left_target, one.right_target} & seen]
     if not own and not pairs:
         others = ", ".join(judges(store, task)) or "nobody has"
-        raise ConfigError(f"{judge} has no labels on {task} (there are: {others}); 'recgpt judge run' makes them")
+        where = f"{task} of held-out users" if seen else task
+        raise ConfigError(f"{judge} has no labels on {where} (there are: {others}); 'recgpt judge run' makes them")
     answers = answers_of([row for row in rows if row.kind == JudgeKind.HUMAN])
     truth = truth_of(rows, judge, against)
     known = truth.tied | truth.verdicts.keys()

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from judges import REVIEWER, Threshold, Verdict, confidence
 from judges import fit as fit_cut
 from recgpt.errors import ConfigError
+from recgpt.labels.learnt import learnt
 from recgpt.labels.store import Key, LabelRow, add, each
 from recgpt.stages.work import digest
 from recgpt.store.tables import JudgeThreshold, Label
@@ -62,7 +63,8 @@ def fit(store: Engine, task: Task, judge: str, *, against: str | None = None) ->
     Raises:
         ConfigError: the judge has no labels on the task, or is a person.
     """
-    rows = list(each(store, task))
+    seen = learnt(store, task, judge)
+    rows = [row for row in each(store, task) if row.target_id not in seen or row.judge == judge]
     own = [row for row in rows if row.judge == judge]
     if not own or own[0].kind == JudgeKind.HUMAN:
         said = (
