@@ -113,6 +113,8 @@ def shop(folder: Path, *, seed: int, users: int, leaves: Sequence[str], half: in
     make_shop(folder, users=users, seed=seed, until=NIGHT)
     (folder / FILE_NAME).write_text(demo_settings(), encoding="utf-8")
     config = load(folder)
+    patient = config.engine.model_copy(update={"timeout_s": 3600.0})  # a machine may be busy with something else
+    config = config.model_copy(update={"engine": patient})
     store, logs = open_store(config), prepare(config)
     dice = random.Random(f"gold:{seed}")
     true, needed = _seen(config, logs, leaves)

@@ -282,8 +282,8 @@ class Judge(Section):
     seed: int = 0
     form: Form = "said"  # how likely the model finds what is judged; or a yes/no question, bare or after examples
     criteria: dict[Task, tuple[str, ...]] = Field(default_factory=dict)  # by task; absent: all that have the form
-    # verdict, where the engine gives no token probabilities: answers to a question, and the temperature they are at.
-    votes: int = Field(default=1, ge=1, le=25)
+    # Where the engine gives no token probabilities: answers to a question (not in `said`), and their temperature.
+    votes: int = Field(default=5, ge=1, le=25)
     temperature: float = Field(default=0.7, gt=0.0, le=2.0)
     panel: tuple[PanelJudge, ...] = ()  # who judges instead of [engine]'s model alone
     panel_rule: Literal["majority", "mean"] = "majority"  # of the verdicts; or of P(yes)
@@ -361,8 +361,9 @@ class Config(Section):
     def seats(self) -> tuple[Seat, ...]:
         """Those of the panel, or the one judge that there is."""
         rules = self.judge
+        votes = 1 if rules.form == "said" else rules.votes
         return tuple(self._seat(place, one) for place, one in enumerate(rules.panel, 1)) or (
-            Seat(self.engine, rules.form, rules.votes, rules.temperature),
+            Seat(self.engine, rules.form, votes, rules.temperature),
         )
 
     def _seat(self, place: int, one: PanelJudge) -> Seat:

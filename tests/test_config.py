@@ -2,10 +2,11 @@ import re
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from recgpt.config import Config, Seat, load, night_of
+from recgpt.config import Config, Form, Seat, load, night_of
 from recgpt.errors import ConfigError
 from recgpt.project import TEMPLATE, demo_settings, init
 from towers.config import FeatureSettings, LossSettings, NetworkSettings, TrainingSettings
@@ -98,6 +99,11 @@ SERVER = (
 def test_without_a_panel_the_engine_is_the_judge(tmp_path: Path) -> None:
     config = load(written(tmp_path, SERVER + "[judge]\nform = 'verdict'\nvotes = 3\n"))
     assert config.seats == (Seat(config.engine, "verdict", 3, 0.7),)
+    assert [load(written(tmp_path, f"[judge]\nform = '{form}'\n")).seats[0].votes for form in get_args(Form)] == [
+        1,
+        5,
+        5,
+    ]
 
 
 def test_a_panels_judge_says_what_is_other_about_it(tmp_path: Path) -> None:
@@ -120,7 +126,7 @@ def test_a_panels_judge_says_what_is_other_about_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("votes = 3\n", "'said' is asked once"),
+        ("[[judge.panel]]\nvotes = 3\n", "'said' is asked once"),
         ("[[judge.panel]]\n[[judge.panel]]\nin_flight = 1\n", r"judge\.panel: entry 2 is a judge that it has already"),
         ("[[judge.panel]]\nmodel = 'x'\n", r"judge\.panel: entry 1: .*needs revision"),
         ("[[judge.panel]]\nbase_url = 'http://there/v1'\n", r"judge\.panel: entry 1: .*needs model"),

@@ -4,8 +4,8 @@ A raw P(yes) means little (a small model says no to everything), so it is held a
 fitted on labelled rows (see `thresholds`), else one fitted here on the known cases in the criterion's own file. Those
 are asked of the same model through the same ledger, so this costs nothing the second time.
 
-An engine that gives no token probabilities is asked for votes, where the config has them: that is found out by the
-first of the known cases. A judge that gives no answer gives no verdict.
+An engine that gives no token probabilities is asked for votes: that is found out by the first of the known cases. A
+judge that gives no answer gives no verdict.
 """
 
 import asyncio
@@ -73,9 +73,8 @@ class Judge:
         return tuple(await asyncio.gather(*map(one, criteria)))
 
     def unready(self, criteria: Sequence[Criterion]) -> tuple[Asked, ...]:
-        """The same for a dry run: without a threshold, and with as many answers as there may be."""
-        votes = 1 if self.seat.form == "said" else self.seat.votes
-        return tuple(Asked(one, UNFITTED, votes) for one in criteria)
+        """The same for a dry run: without a threshold, and with votes if a known case was answered with some."""
+        return tuple(Asked(one, UNFITTED, self._voted(one)) for one in criteria)
 
     def questions(self, target: Target, asked: Sequence[Asked]) -> list[Question]:
         """What to ask about a target, for `read`."""
@@ -94,6 +93,13 @@ class Judge:
         reply = await self.model.ask(self._request(criterion, case.given, case.claim))
         # A server that knows nothing of probabilities may refuse a request that asks for them.
         return 1 if reply.outcome == Outcome.OK and reply.logprobs is not None else self.seat.votes
+
+    def _voted(self, criterion: Criterion) -> int:
+        """How many answers were asked for before, as far as the ledger tells."""
+        if self.seat.votes == 1 or self.seat.form == "said":
+            return 1
+        case, asked = criterion.cases[0], Asked(criterion, UNFITTED, self.seat.votes)
+        return self.seat.votes if self.model.replayed(self._requests(asked, case.given, case.claim)) else 1
 
     async def _fit(self, criterion: Criterion, votes: int) -> Threshold:
         asked = Asked(criterion, UNFITTED, votes)
@@ -166,7 +172,11 @@ def read(asked: Sequence[Asked], settled: Sequence[Settled]) -> dict[str, tuple[
 
 
 def labels_of(
-    target: Target, asked: Sequence[Asked], found: Mapping[str, tuple[Verdict, list[Settled]]], form: str, run_id: int
+    target: Target,
+    asked: Sequence[Asked],
+    found: Mapping[str, tuple[Verdict, list[Settled]]],
+    form: str,
+    run_id: int | None = None,
 ) -> list[Label]:
     """What `read` found, as rows."""
     rows = []

@@ -42,7 +42,7 @@ class Project:
                        "in_flight": 8, "retries": 1, "timeout_s": 10.0},
             "towers.network": {"dim": 16, "hidden": 32},
             "towers.training": {"max_epochs": 1, "batch_size": 256},
-            "judge": {"share": 1.0, "form": "verdict"},
+            "judge": {"share": 1.0, "form": "verdict", "votes": 1},
         }  # fmt: skip
         for name, section in sections.items():
             settings[name] = {**settings.get(name, {}), **section}
