@@ -198,10 +198,10 @@ strategy = "short"                    # for a small model; "full" for a real one
 # max_chars = 160
 
 [judge]
-form = "said"                         # for a small model; "verdict" asks a real one yes or no
+form = "said"                         # for a small model; "verdict" asks yes or no, "examples" after examples
 # share = 0.25                        # of what the stages made
 # seed = 0
-# votes = 1                           # verdict: answers to a question where the engine gives no token probabilities
+# votes = 5                           # answers to a question where the engine gives no token probabilities
 # temperature = 0.7                   # of those votes
 # panel = []                          # several judges: {form = "said"}, {model = "m", revision = "r", base_url = "..."}
 # panel_rule = "majority"             # what they say together; or "mean", of P(yes)
