@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import models, versions
+from cli import models, prompting, versions
 
 app = typer.Typer(no_args_is_help=True, help="Prompts and models made better by labels.")
 
@@ -12,6 +12,7 @@ def tune() -> None:
     """Prompts and models made better by labels."""
 
 
+app.command("prompts")(prompting.prompts)
 app.command("sft")(models.sft)
 app.command("dpo")(models.dpo)
 app.command("grpo")(models.grpo)

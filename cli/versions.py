@@ -19,12 +19,14 @@ from recgpt.tuning import promote as serving
 from recgpt.tuning.at_work import at_work
 from recgpt.tuning.compare import USERS, Rules
 from recgpt.tuning.compare import evaluate as measure
-from recgpt.tuning.gate import AIM, MARGIN
+from recgpt.tuning.gate import AIM
 
 Named = Annotated[str, typer.Argument(metavar="VERSION", help="Its hash, or how that begins; 'recgpt tune list'.")]
 Held = Annotated[int, typer.Option("--users", min=1, help="At most so many held-out users (or interests' names).")]
 Aim = Annotated[str, typer.Option(help="The criterion that must rise; all: no defect by any.")]
-Margin = Annotated[float, typer.Option(min=0.0, max=1.0, help="What each other criterion may fall by.")]
+Margin = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, help="What a criterion may fall by. tuning.gate.margin; 0.03.")
+]
 Day = Annotated[
     datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="The night to try it on. The last one.")
 ]
@@ -36,7 +38,7 @@ def evaluate(
     config: ConfigPath = HERE,
     users: Held = USERS,
     aim: Aim = AIM,
-    margin: Margin = MARGIN,
+    margin: Margin = None,
     date: Day = None,
     force: Untrusted = False,
     json: Json = False,
@@ -107,7 +109,7 @@ def add_to(app: typer.Typer) -> None:
 def print_gate(version: str, gate: dict[str, Any]) -> None:
     """What the gate said, by criterion."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in ("criterion", "difference", "95 %", "users"):
+    for name in ("criterion", "difference", "95 %", "may fall by", "users"):
         table.add_column(name, justify="left" if name == "criterion" else "right")
     for name, one in sorted(gate["differences"].items(), key=lambda row: (row[0] != gate["aim"], row[0])):
         shown = (
@@ -115,7 +117,9 @@ def print_gate(version: str, gate: dict[str, Any]) -> None:
             if one["mean"] is None
             else (points(one["mean"]), f"{points(one['low'])} to {points(one['high'])}")
         )
-        table.add_row(f"{name} (aim)" if name == gate["aim"] else name, *shown, f"{one['users']:,}")
+        aim = name == gate["aim"]
+        may = "" if aim else f"{100 * gate['margins'][name]:g}"
+        table.add_row(f"{name} (aim)" if aim else name, *shown, may, f"{one['users']:,}")
     against = short(gate["against"]) or "what is packaged"
     rows = gate["rows"]
     OUT.print(

@@ -212,13 +212,17 @@ form = "said"                         # for a small model; "verdict" asks yes or
 
 # [tuning]                            # docs/tuning.md
 # seed = 0
-# held_out = 0.2                      # share of users, by a hash, that nothing is learnt from and that a gate measures on
+# held_out = 0.2                      # share of users, by a hash, that nothing is learnt from and gates measure on
 # shared = "drop"                     # a question that a held-out user was asked in the same words; or "keep" it
 # base = ""                           # server: folder of the served weights (safetensors); packaged weights are known
 # general = ""                        # JSON Lines of general instructions to mix in
 # general_share = 0.3
 # max_tokens = 4096                   # of an example with its answer; longer ones are left out
 # balance = 3.0                       # the most that a category may have of the median one's examples; 0: all of them
+# [tuning.gate]                       # docs/promotion.md
+# margin = 0.03                       # share of rows that a criterion may fall by when another one rises
+# [tuning.gate.margins]               # of single criteria
+#   for example: explanations = {factual = 0.0}
 # [tuning.prompts]                    # docs/promotion.md
 # train = 40                          # users whose failures are reflected on
 # validation = 40                     # users by whom prompts are chosen

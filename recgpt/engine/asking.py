@@ -105,7 +105,7 @@ class LanguageModel:
         self._stopped: RecgptError | None = None
         self._failing = 0  # requests in a row without an answer
         self._last_answer = float("-inf")
-        self.told: Callable[[Reply], None] = lambda _: None  # hears every reply that `ask` gives
+        self.told: Callable[[Reply], None] = lambda _: None  # hears each reply before `ask` gives it
 
     @property
     def usage(self) -> Usage:
@@ -195,12 +195,16 @@ class LanguageModel:
         self.told(reply)
         return reply
 
-    async def aclose(self) -> None:
-        """Give up what is still with the server, write what it answered, close the connections."""
+    async def give_up(self) -> None:
+        """Cancel whatever is being asked. What was answered is kept."""
         waiting = list(self._asking.values())
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Give up what is still with the server, write what it answered, close the connections."""
+        await self.give_up()
         await self._clerk.aclose()
         await self._chat.aclose()
 

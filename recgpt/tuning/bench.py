@@ -5,12 +5,13 @@ Nothing is kept of their verdicts but the answers, in the ledger: what is judged
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from judges import Criterion, Threshold, Verdict
 from recgpt.audit.passport import Refusal, trusted
 from recgpt.engine.asking import LanguageModel
+from recgpt.engine.requests import Reply
 from recgpt.labels.judging import Asked, Judge
 from recgpt.labels.panel import Rule, panel, panel_id
 from recgpt.labels.targets import Target
@@ -67,11 +68,14 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def sitting(night: Night, model: LanguageModel, task: Task) -> AsyncIterator[Bench]:
+async def sitting(
+    night: Night, model: LanguageModel, task: Task, told: Callable[[Reply], None] = lambda _: None
+) -> AsyncIterator[Bench]:
     """The config's judges, for a block.
 
     Args:
         model: the config's own engine, with the adapters that serve.
+        told: hears every reply to a judge whose engine is another.
 
     Raises:
         EngineError: one of their servers is not there, or gives no verdicts on known cases.
@@ -79,7 +83,10 @@ async def sitting(night: Night, model: LanguageModel, task: Task) -> AsyncIterat
     async with contextlib.AsyncExitStack() as stack:
         members = []
         for seat in night.config.seats:
-            judge = Judge(await stack.enter_async_context(seated(night, model, seat)), seat)
+            own = await stack.enter_async_context(seated(night, model, seat))
+            if own is not model:
+                own.told = told
+            judge = Judge(own, seat)
             asked = await judge.ready(night.store, task, criteria(night.config, seat, task))
             members.append((judge, asked))
         bench = Bench(task, tuple(members), night.config.judge.panel_rule, {})

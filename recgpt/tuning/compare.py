@@ -20,7 +20,8 @@ from recgpt.serving import ADAPTER, JUDGE, PROMPT, PROMPTS, Serving, stored_adap
 from recgpt.stages.night import Night
 from recgpt.store.tables import ModelVersion, PromptVersion
 from recgpt.tuning.bench import Bench, sitting
-from recgpt.tuning.gate import AIM, MARGIN, Decision, decide
+from recgpt.tuning.gate import AIM, Decision, decide
+from recgpt.tuning.judge_trial import tried
 from recgpt.tuning.promote import Candidate, current
 from recgpt.tuning.trial import Inputs, Turns, asked_by, inputs, turns, values
 from recgpt.words import Task
@@ -34,7 +35,7 @@ class Rules:
 
     users: int = USERS  # at most; or names of interests, for explanations
     aim: str = AIM
-    margin: float = MARGIN
+    margin: float | None = None  # what a criterion may fall by, instead of tuning.gate.margin
     force: bool = False  # take the word of a judge that is not trusted
 
 
@@ -62,8 +63,10 @@ async def evaluate(night: Night, one: Candidate, rules: Rules) -> Comparison:
 
     Raises:
         ConfigError: the aim is no criterion that is judged, or the version is a prompt that is not in use.
-        DataError: a judge can't be compared here; nobody is held out; the judge is not trusted, and nothing is forced.
+        DataError: nobody is held out; the judge is not trusted, and nothing is forced.
     """
+    if one.task.startswith(JUDGE):
+        return await _judges(night, one, rules)
     task = task_of(night, one)
     async with contextlib.AsyncExitStack() as stack:
         opened = open_engine(night.config, night.store, night.parent_run, served=night.serving)
@@ -84,16 +87,17 @@ async def compare(night: Night, one: Candidate, model: LanguageModel, bench: Ben
     untrusted = refuse(night, bench, rules)
     with Session(night.store) as session:
         before = current(session, one.kind, one.task)
-        tried = _with(night, session, one)
+        served = serving_with(night, session, one)
     given = inputs(night, bench.task, rules.users, prompt=one.task if one.kind == PROMPT else "")
-    new = await _turns(night, given, tried, model, bench)
+    new = await _turns(night, given, served, model, bench)
     old = await turns(night, given, night.serving, model, bench.verdicts)
-    criteria = list(bench.criteria)
+    criteria, gate = list(bench.criteria), night.config.tuning.gate
     decision = decide(
         values(new, old, given.keys, criteria),
         values(old, new, given.keys, criteria),
         aim=rules.aim,
-        margin=rules.margin,
+        margin=gate.margin if rules.margin is None else rules.margin,
+        margins=gate.margins.get(bench.task),
     )
     users = decision.differences[rules.aim].users
     rows = {name: sum(len(turn.rows) for turn in found.values()) for name, found in (("new", new), ("old", old))}
@@ -107,12 +111,15 @@ def refuse(night: Night, bench: Bench, rules: Rules) -> str:
     """Why the judges are not trusted, where that is forced; "" where they are.
 
     Raises:
-        ConfigError: the aim is nothing that they judge.
+        ConfigError: the aim, or what has a margin, is nothing that they judge.
         DataError: they are not trusted, and nothing is forced.
     """
     known = [*bench.criteria, AIM]
     if rules.aim not in known:
         raise ConfigError(f"{rules.aim!r} is no criterion that {bench.id} judges {bench.task} by: {', '.join(known)}")
+    stray = sorted(set(night.config.tuning.gate.margins.get(bench.task, {})) - set(known))
+    if stray:
+        raise ConfigError(f"[tuning.gate.margins.{bench.task}]: {', '.join(stray)} is no criterion of {bench.id}")
     refusal = bench.refused(night)
     if refusal is not None and not rules.force:
         raise DataError(str(refusal))
@@ -123,7 +130,6 @@ def task_of(night: Night, one: Candidate) -> Task:
     """What a version makes.
 
     Raises:
-        DataError: it judges.
         ConfigError: it is a prompt that nothing is asked by, as the project is configured.
     """
     if one.kind == PROMPT:
@@ -134,10 +140,24 @@ def task_of(night: Night, one: Candidate) -> Task:
                 f"change the strategy of {task} in recgpt.toml first"
             )
         return task
-    if one.task.startswith(JUDGE):
-        task_name = one.task.removeprefix(JUDGE)
-        raise DataError(f"{one.version} is a judge: 'recgpt judge audit {task_name}' measures it, against people")
     return Task(one.task)
+
+
+async def _judges(night: Night, one: Candidate, rules: Rules) -> Comparison:
+    """A judge beside the one that serves, by what people said (see `judge_trial`)."""
+    task, gate = Task(one.task.removeprefix(JUDGE)), night.config.tuning.gate
+    with Session(night.store) as session:
+        before = current(session, one.kind, one.task)
+        served = serving_with(night, session, one)
+    trial = await tried(night, task, served, rules.users, force=rules.force)
+    if rules.aim not in trial.new:
+        raise ConfigError(f"{rules.aim!r} is no criterion that both judges are asked: {', '.join(trial.new)}")
+    margin = gate.margin if rules.margin is None else rules.margin
+    decision = decide(trial.new, trial.old, aim=rules.aim, margin=margin, margins=gate.margins.get(task))
+    users = decision.differences[rules.aim].users
+    found = Comparison(one.version, before, task, trial.judge, "", users, len(trial.keys), trial.given, decision)
+    _keep(night.store, one, found)
+    return found
 
 
 def _keep(store: Store, one: Candidate, found: Comparison) -> None:
@@ -151,7 +171,8 @@ def _keep(store: Store, one: Candidate, found: Comparison) -> None:
         session.commit()
 
 
-def _with(night: Night, session: Session, one: Candidate) -> Serving:
+def serving_with(night: Night, session: Session, one: Candidate) -> Serving:
+    """What serves, with a version in its place."""
     if one.kind == ADAPTER:
         return night.serving.with_adapter(one.task, stored_adapter(session, night.config, one.version))
     return night.serving.with_prompt(stored_prompt(session, one.version))

@@ -35,6 +35,7 @@ class Decision:
     promoted: bool
     aim: str
     differences: dict[str, Difference]
+    margins: dict[str, float]  # what each criterion might have fallen by, but for the aim
     why: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,19 +66,19 @@ def decide(
         raise ValueError(f"judged by {sorted(new)} and {sorted(old)}: both by the same, {aim} among them")
     if len({len(column) for column in (*new.values(), *old.values())}) > 1:
         raise ValueError("both versions are judged on the same users, in the same order")
-    allowed = {name: (margins or {}).get(name, margin) for name in new}
+    allowed = {name: (margins or {}).get(name, margin) for name in sorted(new) if name != aim}
     found = {name: difference(new[name], old[name], rounds=ROUNDS, seed=seed) for name in sorted(new)}
     gain = found[aim]
     worse = {name: one for name, one in found.items() if name != aim and one.mean < -allowed[name]}
     if not gain.users:
-        return Decision(False, aim, found, "no user has a value of both")
+        return Decision(False, aim, found, allowed, "no user has a value of both")
     if not gain.low > 0:
         why = f"{aim} is not shown to rise: {said(gain)}, over {gain.users} users"
     elif worse:
         why = "; ".join(f"{name} falls by more than {allowed[name]:g}: {said(one)}" for name, one in worse.items())
     else:
         why = f"{aim} rises: {said(gain)}, over {gain.users} users"
-    return Decision(gain.low > 0 and not worse, aim, found, why)
+    return Decision(gain.low > 0 and not worse, aim, found, allowed, why)
 
 
 def said(one: Difference) -> str:

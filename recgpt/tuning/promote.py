@@ -35,6 +35,11 @@ class Candidate:
         return self.result.get("gate")
 
 
+def short(version: str) -> str:
+    """The beginning of a version's hash, as people are shown it."""
+    return version.removeprefix("sha256:")[:12]
+
+
 def find(store: Store, named: str) -> Candidate:
     """The version whose hash is, or begins with, `named` (with or without "sha256:").
 
@@ -169,7 +174,7 @@ def _candidate(row: PromptVersion | ModelVersion) -> Candidate:
 
 def _refusal(one: Candidate, serving: str | None) -> str:
     """Why a version may not be promoted, with the remedy; "" if it may."""
-    measure = f"measure it with 'recgpt tune evaluate {one.version.removeprefix('sha256:')[:12]}'"
+    measure = f"measure it with 'recgpt tune evaluate {short(one.version)}'"
     if one.gate is None:
         return f"no gate has seen it: {measure}"
     if one.gate["against"] != serving:

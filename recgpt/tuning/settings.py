@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recgpt.words import Task
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -70,6 +72,13 @@ class Reflection(Section):
     timeout_s: float | None = Field(default=None, gt=0)
 
 
+class Gate(Section):
+    """What a criterion may fall by when another one rises, as a share of rows."""
+
+    margin: Share = 0.03
+    margins: dict[Task, dict[str, Share]] = {}  # of single criteria, by task
+
+
 class Prompts(Section):
     """How prompts evolve (GEPA). Users are those that are not held out; for explanations, names of interests."""
 
@@ -93,6 +102,7 @@ class Tuning(Section):
     general_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     max_tokens: int = Field(default=4096, ge=16)  # of an example with its answer; longer ones are left out
     balance: float = Field(default=3.0, ge=0.0)  # the most that a category may have of the median one's rows; 0: all
+    gate: Gate = Gate()
     prompts: Prompts = Prompts()
     lora: Lora = Lora()
     sft: Method = Method()

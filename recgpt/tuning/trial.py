@@ -200,11 +200,22 @@ async def turns(night: Night, given: Inputs, served: Serving, model: LanguageMod
             made = session.scalars(select(table).where(table.state == State.ACTIVE).order_by(table.id))
             targets = [target(night.config, night.logs, session, row) for row in made]
     targets = [one for one in targets if key_of(one.user_id, one.interest) in found]
-    said = await asyncio.gather(*map(judge, targets))
+    said = await _together([judge(one) for one in targets])
     rows = sorted(zip(targets, said, strict=True), key=lambda row: (row[0].interest, row[0].given, row[0].claim))
     for one, verdicts in rows:
         found[key_of(one.user_id, one.interest)].rows.append((one, verdicts))
     return found
+
+
+async def _together(judged: Sequence[Awaitable[Mapping[str, Verdict]]]) -> list[Mapping[str, Verdict]]:
+    """All of them. If one raises, the others are given up: nobody would listen, and each might still ask."""
+    tasks = [asyncio.ensure_future(one) for one in judged]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _keys(given: Inputs) -> dict[str, str]:

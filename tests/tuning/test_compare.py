@@ -148,6 +148,13 @@ def test_a_fall_beyond_the_margin_holds_back_and_a_wider_margin_lets_through(nam
     assert not found.decision.promoted
     assert "specific falls by more than 0.03" in found.decision.why
     assert measure(naming, version, aim="grounded", margin=1.0).decision.promoted
+    configure(naming, **{"tuning.gate.margins.interests": {"specific": 1.0, "willing": 0.5}})
+    found = measure(naming, version, aim="grounded")
+    assert found.decision.promoted
+    assert found.as_dict()["margins"] == {"all": 0.03, "reasonable": 0.03, "specific": 1.0, "willing": 0.5}
+    configure(naming, **{"tuning.gate.margins.interests": {"pretty": 0.5}})
+    with pytest.raises(ConfigError, match=r"\[tuning\.gate\.margins\.interests\]: pretty is no criterion"):
+        measure(naming, version, aim="grounded")
 
 
 def test_a_prompt_that_is_not_in_use_is_not_measured(naming: Any) -> None:
@@ -156,9 +163,9 @@ def test_a_prompt_that_is_not_in_use_is_not_measured(naming: Any) -> None:
         measure(naming, version)
 
 
-def test_a_judges_adapter_is_measured_elsewhere(naming: Any) -> None:
+def test_a_judges_adapter_is_measured_against_people(naming: Any) -> None:
     adapter(naming, "judge.tags")
-    with pytest.raises(DataError, match="recgpt judge audit tags"):
+    with pytest.raises(DataError, match="recgpt judge label tags"):
         measure(naming, FIXED)
 
 
