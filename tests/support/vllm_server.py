@@ -49,7 +49,7 @@ def weights() -> Path:
         RuntimeError: there is no .venv-vllm.
     """
     python = program("python")
-    source, converter = embedded._packaged(), Path(__file__).with_name("vllm_weights.py")
+    source, converter = embedded.packaged(), Path(__file__).with_name("vllm_weights.py")
     cache = embedded.prepare().gguf.parent
     folder = cache / f"safetensors-{hashlib.sha256(converter.read_bytes()).hexdigest()[:8]}"
     with (cache / "safetensors.lock").open("w") as lock:

@@ -1,13 +1,16 @@
 """One real vLLM server for all tests of this room, and a project that asks it. A token takes it some 50 ms."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sqlalchemy import Engine as Store
-from vllm_server import VllmServer
+from vllm_server import NAME, VllmServer, weights
 
 from recgpt.config import Config, load
 from recgpt.engine.asking import LanguageModel
@@ -16,6 +19,7 @@ from recgpt.engine.requests import Reply, Request
 from recgpt.store.session import open_store
 
 LAST_LINES = 30
+RANK = 8  # of a random adapter
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +59,29 @@ def store(config: Config) -> Iterator[Store]:
     store = open_store(config)
     yield store
     store.dispose()
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """Random changes of the attention's queries and values, large enough to be heard."""
+    shape = json.loads((weights() / "config.json").read_text())
+    width, keys = shape["hidden_size"], shape["head_dim"] * shape["num_key_value_heads"]
+    random = np.random.default_rng(0)
+    tensors = {}
+    for layer in range(shape["num_hidden_layers"]):
+        for module, out in (("q_proj", width), ("v_proj", keys)):
+            name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
+            tensors[f"{name}.lora_A.weight"] = random.normal(size=(RANK, width)).astype(np.float32) * 0.1
+            tensors[f"{name}.lora_B.weight"] = random.normal(size=(out, RANK)).astype(np.float32) * 0.1
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    described = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": NAME, "r": RANK,
+        "lora_alpha": 2 * RANK, "target_modules": ["q_proj", "v_proj"], "bias": "none",
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(described))
+    return folder
 
 
 Ask = Callable[[Callable[[LanguageModel], Sequence[Request]]], list[Reply]]

@@ -1,47 +1,24 @@
 """A LoRA adapter loaded while serving: it answers under its own name, and its answers are never the base model's."""
 
 import asyncio
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
-from vllm_server import NAME, VllmServer, weights
+from sqlalchemy.orm import Session
+from vllm_server import NAME, VllmServer
 
 import prompts
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
 from recgpt.errors import EngineError
+from recgpt.store.tables import ModelVersion, now
+from recgpt.tuning.promote import promote, rollback
 
-RANK = 8
+VERSION = "sha256:" + "7e" * 32
 FREE = replace(prompts.load("interest_name"), schema={}, max_tokens=12)
 MUGS = {"products": "- kitchen: stoneware mug\n- kitchen: glass teapot"}
-
-
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    """Random changes of the attention's queries and values, large enough to be heard."""
-    shape = json.loads((weights() / "config.json").read_text())
-    width, keys = shape["hidden_size"], shape["head_dim"] * shape["num_key_value_heads"]
-    random = np.random.default_rng(0)
-    tensors = {}
-    for layer in range(shape["num_hidden_layers"]):
-        for module, out in (("q_proj", width), ("v_proj", keys)):
-            name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
-            tensors[f"{name}.lora_A.weight"] = random.normal(size=(RANK, width)).astype(np.float32) * 0.1
-            tensors[f"{name}.lora_B.weight"] = random.normal(size=(out, RANK)).astype(np.float32) * 0.1
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    save_file(tensors, folder / "adapter_model.safetensors")
-    described = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": NAME, "r": RANK,
-        "lora_alpha": 2 * RANK, "target_modules": ["q_proj", "v_proj"], "bias": "none",
-    }  # fmt: skip
-    (folder / "adapter_config.json").write_text(json.dumps(described))
-    return folder
 
 
 def test_loaded_while_serving(server: VllmServer, make_config: Any, store: Any, adapter: Path) -> None:
@@ -66,3 +43,47 @@ def test_loaded_while_serving(server: VllmServer, make_config: Any, store: Any, 
     assert status == 200, said
     with pytest.raises(EngineError, match="does not serve 'shop-7'"):
         asyncio.run(ask("shop-7"))
+
+
+def test_promoted_while_serving(server: VllmServer, make_config: Any, store: Any, adapter: Path) -> None:
+    """The next command after `promote` loads the adapter into the server as it runs; `rollback` leaves it at once."""
+
+    def ask() -> tuple[Reply, tuple[str, str]]:
+        async def work() -> tuple[Reply, tuple[str, str]]:
+            async with open_engine(make_config(), store) as model:
+                return await model.ask(model.request(FREE, MUGS)), model.answering("interest_tags")
+
+        return asyncio.run(work())
+
+    with Session(store) as session:
+        gate = {"promoted": True, "why": "all rises", "against": None, "untrusted": ""}
+        session.add(
+            ModelVersion(
+                version=VERSION, kind="adapter", name="interests-7e7e", path=str(adapter), trained_until=now(),
+                result={"task": "interests", "gate": gate},
+            )
+        )  # fmt: skip
+        session.commit()
+    process = server.process
+    base, _ = ask()
+    promote(store, VERSION)
+    try:
+        tuned, others = ask()
+        assert (tuned.request.model, tuned.request.revision) == ("interests-7e7e", VERSION)
+        assert not tuned.replayed  # another model is another request: nothing old is replayed
+        assert tuned.request.hash != base.request.hash
+        assert tuned.content != base.content
+        assert others == (NAME, "1")  # it answers its own task and no other
+        assert ask()[0].replayed
+        rollback(store, "interests")
+        back, _ = ask()
+        assert (back.request.model, back.replayed, back.content) == (NAME, True, base.content)
+        rollback(store, "interests")  # of the rollback
+        again, _ = ask()
+        assert (again.request.hash, again.replayed) == (tuned.request.hash, True)
+    finally:
+        status, said = server.call("/v1/unload_lora_adapter", lora_name="interests-7e7e")
+    assert status == 200, said
+    assert server.process is process
+    assert process is not None
+    assert process.poll() is None
