@@ -1,8 +1,8 @@
 """What was asked and answered, out of the ledger, and the claims in it.
 
 An answer is one claim (an interest's name, a line) or a list of entries with a claim each (interests, tags). From a
-list of any length entries can be left out; one whose places are given, or that changes a memory, stands or
-falls as it is.
+list of any length entries can be left out. One whose places are given has an entry a place, and each place can be
+filled out of any answer to the question. One that changes a memory stands or falls as it is.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CHUNK: Final = 500  # hashes in a query
 
 @dataclass(frozen=True)
 class Said:
-    """An answer's text and the claims in it. fixed: its entries have their places, and none can be left out."""
+    """An answer's text and the claims in it. fixed: none of its entries can be left out; placed: they have places."""
 
     task: str
     prompt_version: str
@@ -32,14 +32,23 @@ class Said:
     claims: tuple[str, ...]
     listed: str = ""  # the property that lists the entries
     fixed: bool = True
+    placed: bool = False
     least: int = 1
+
+    @property
+    def entries(self) -> list[Any]:
+        return list(json.loads(self.content)[self.listed]) if self.listed else []
 
     def only(self, kept: Sequence[bool]) -> str:
         """The answer without the entries that are not kept; "" if it would be none."""
         if self.fixed or sum(kept) < max(1, self.least):
             return ""
+        return self.listing([entry for entry, keep in zip(self.entries, kept, strict=True) if keep])
+
+    def listing(self, entries: Sequence[Any]) -> str:
+        """The answer with other entries."""
         answer = json.loads(self.content)
-        answer[self.listed] = [entry for entry, keep in zip(answer[self.listed], kept, strict=True) if keep]
+        answer[self.listed] = list(entries)
         spaced = '": ' in self.content  # the words of a model are learnt as it would write them
         return json.dumps(answer, ensure_ascii=False, separators=(", ", ": ") if spaced else (",", ":"))
 
@@ -77,8 +86,10 @@ def _read(task: str, version: str, content: str, body: Mapping[str, Any]) -> Sai
     claims = tuple(
         str(entry.get(ENTRIES[name]) or "") if isinstance(entry, dict) else str(entry) for entry in answer[name]
     )
-    fixed = name == "operations" or "prefixItems" in schema
-    return Said(task, version, content, claims, name, fixed, int(schema.get("minItems", 0)))
+    placed = "prefixItems" in schema
+    return Said(
+        task, version, content, claims, name, placed or name == "operations", placed, int(schema.get("minItems", 0))
+    )
 
 
 def prompt_hash(messages: Sequence[Message]) -> str:

@@ -1,7 +1,8 @@
 """What tuning learns from: examples with the source of each, split by user, with a hash over all of them.
 
 An example's prompt is that of the very request in the ledger, so training sees what serving sends. SFT learns answers
-that were graded S or A; DPO learns pairs of such an answer and one graded B to the same question. No category has more
+that were graded S or A; where no answer to a question is, and its entries have given places, one that is put together
+of their good entries. DPO learns pairs of an S or A and one graded B to the same question. No category has more
 than `tuning.balance` times the rows of the median one, and of a file of the user's a share of general instructions is
 mixed in, without which a model forgets what else it could do.
 
@@ -22,7 +23,7 @@ from statistics import median
 from typing import Any, Final, Literal, TypeVar
 
 from recgpt.errors import ConfigError, DataError
-from recgpt.tuning.asked import Message
+from recgpt.tuning.asked import Message, folded
 from recgpt.tuning.graded import GOOD, Answers, Graded
 from recgpt.tuning.settings import Tuning
 
@@ -147,13 +148,42 @@ def shuffled(found: Iterable[T], seed: int, key: Callable[[T], str]) -> list[T]:
 
 
 def _examples(answers: Sequence[Graded]) -> list[tuple[str, Row]]:
-    """The good answers with their categories, each once, S before A."""
+    """The good answers with their categories, each once, S before A; then those that are put together."""
     good = sorted((one for one in answers if one.accepted), key=lambda one: (GOOD.index(one.kept), one.request_hash))
     rows: dict[tuple[str, str], tuple[str, Row]] = {}
     for one in good:
         row = Row(one.messages, one.source, completion=one.accepted)
         rows.setdefault((one.prompt_hash, one.accepted), (one.category, row))
-    return list(rows.values())
+    answered = {name for name, _ in rows}
+    by_prompt: dict[tuple[str, int], list[Graded]] = defaultdict(list)
+    for one in answers:
+        if one.said.placed and one.prompt_hash not in answered:
+            by_prompt[one.prompt_hash, len(one.entries)].append(one)
+    together = (_together(group) for _, group in sorted(by_prompt.items()))
+    return [*rows.values(), *(found for found in together if found is not None)]
+
+
+def _together(group: Sequence[Graded]) -> tuple[str, Row] | None:
+    """One good answer out of several to a question whose list has given places: the best good entry at each, none of
+    them twice. None where a place has no good entry."""
+    group = sorted(group, key=lambda one: one.request_hash)
+    entries: list[Any] = []
+    sources: list[Graded] = []
+    taken: set[str] = set()
+    for place in range(len(group[0].entries)):
+        good = [one for one in group if one.entries[place] is not None and folded(one.claims[place]) not in taken]
+        if not good:
+            return None
+        best = max(good, key=lambda one: one.entries[place] or 0.0)
+        taken.add(folded(best.claims[place]))
+        entries.append(best.said.entries[place])
+        sources.append(best)
+    first = sources[0]
+    source = {**first.source, "places": [one.request_hash for one in sources], "grade": "A"}
+    scores = [one.entries[place] or 0.0 for place, one in enumerate(sources)]
+    source["score"] = round(sum(scores) / len(scores), 6)
+    source["targets"] = sorted({target for one in sources for target in one.source["targets"]})
+    return first.category, Row(first.messages, source, completion=first.said.listing(entries))
 
 
 def _pairs(answers: Sequence[Graded], rules: Tuning) -> list[tuple[str, Row]]:

@@ -64,6 +64,8 @@ class Graded:
     category: str
     held_out: bool
     source: Mapping[str, Any]
+    said: Said
+    entries: tuple[float | None, ...]  # the mean P(yes) of each good entry
     prompt_hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -259,6 +261,10 @@ def _graded(
         category=category,
         held_out=held,
         source=source,
+        said=answer,
+        entries=tuple(
+            mark.score if mark is not None and keep else None for mark, keep in zip(found, kept, strict=True)
+        ),
     )
 
 

@@ -85,6 +85,23 @@ def test_a_list_with_given_places_is_learnt_whole_or_not_at_all(store: Engine, j
     assert said(data(store)) == ['{"tags": ["warm socks", "light tent"]}']  # one good and none bad is enough of two
 
 
+def test_of_lists_with_given_places_none_of_which_is_good_one_is_put_together(store: Engine, judged: Judged) -> None:
+    fixed = {"properties": {"tags": {"type": "array", "prefixItems": [{}, {}]}}}
+    first = judged.tags(LEARNERS[0], "a", {"warm socks": 0.8, "garden hose": 0.1}, schema=fixed)
+    other = judged.tags(LEARNERS[0], "a", {"red car": 0.2, "light tent": 0.9}, schema=fixed, seed=1)
+    judged.tags(LEARNERS[0], "a", {"wool hat": 0.7, "blue door": 0.3}, schema=fixed, seed=2)
+    judged.tags(LEARNERS[1], "b", {"warm socks": 0.9, "garden hose": 0.1}, schema=fixed)
+    judged.tags(LEARNERS[1], "b", {"cold soup": 0.1, "warm socks": 0.9}, schema=fixed, seed=1)  # the same twice
+    judged.tags(LEARNERS[2], "c", {"grey mouse": 0.1, "light tent": 0.9}, schema=fixed)
+    judged.tags(LEARNERS[2], "c", {"wool hat": 0.7, "red rope": 0.8}, schema=fixed, seed=1)  # good as it is
+    [put, whole] = sorted(data(store).train, key=lambda row: row.messages[0]["content"])
+    assert put.completion == '{"tags": ["warm socks", "light tent"]}'
+    assert put.source["places"] == [first, other]
+    assert (put.source["grade"], put.source["score"], len(put.source["targets"])) == ("A", 0.85, 4)
+    assert whole.completion == '{"tags": ["wool hat", "red rope"]}'
+    assert "places" not in whole.source
+
+
 def test_what_the_user_has_already_is_no_fault_of_the_answers(store: Engine, judged: Judged) -> None:
     fixed = {"properties": {"tags": {"type": "array", "prefixItems": [{}, {}]}}}
     judged.tags(LEARNERS[0], "a", {"warm socks": 0.9}, refused=["light tent"], gate="duplicate", schema=fixed)
