@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 from scripted import instead
-from tiny_llama import tiny_base, tiny_llama
+from tiny_llama import SOURCE, tiny_base, tiny_llama
 from versions import by_category
 
 from judges import Verdict
 from recgpt.engine.open import open_engine
 from recgpt.labels.targets import Target
 from recgpt.sources.prepare import prepare
-from recgpt.stages.night import Night
+from recgpt.stages.night import Night, Progress
 from recgpt.store.tables import Tag
 from recgpt.tuning import adapter, grpo
+from recgpt.tuning.base import Source, load
 from recgpt.tuning.dataset import Dataset, Row
-from recgpt.tuning.lora import Plan
+from recgpt.tuning.lora import Plan, last_checkpoint
 from recgpt.tuning.rewards import Rewards, puzzles
 from recgpt.tuning.settings import Grpo, Lora
 from recgpt.tuning.trial import inputs
@@ -116,6 +117,25 @@ def test_what_is_worth_more_becomes_likelier(tiny_base: Any, tmp_path: Path) -> 
     assert reward["last"] > reward["first"] + 0.1
     stored = adapter.save(tmp_path / "adapter", trained.model, "tiny@r1", {"figures": trained.figures})
     assert adapter.read(tmp_path / "adapter") == stored
+
+
+def test_a_training_that_was_cut_short_ends_with_the_same_bytes(tiny_llama: Path, tmp_path: Path) -> None:
+    method = METHOD.model_copy(update={"beta": 0.02, "checkpoint_steps": 2})
+
+    def cut(step: Progress) -> None:
+        if step.done == 3:
+            raise KeyboardInterrupt
+
+    def version(name: str, progress: Any = lambda _: None) -> str:
+        plan = Plan(method, Lora(rank=2, alpha=8, dropout=0.1), 3, 64, tmp_path / name, progress=progress)
+        base = load(Source(SOURCE, tiny_llama))
+        trained = grpo.train(base, questions(5), plan, letters, max_tokens=4)
+        return adapter.save(tmp_path / f"{name}-adapter", trained.model, SOURCE, dict(trained.figures)).version
+
+    with pytest.raises(KeyboardInterrupt):
+        version("cut", cut)
+    assert last_checkpoint(tmp_path / "cut") == tmp_path / "cut" / "checkpoint-2"
+    assert version("cut") == version("whole")
 
 
 def test_groups_that_do_not_fill_a_batch_are_refused() -> None:
