@@ -1,0 +1,81 @@
+"""The truth that the tuning loop is held against, and the rules by which its prompts are written."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import prompts
+from recgpt.config import load
+from recgpt.engine.requests import Reply, resolve
+from recgpt.labels.targets import Target
+from recgpt.sources.demo import make_shop
+from recgpt.sources.prepare import prepare
+from recgpt.stages.night import Night
+from recgpt.store.session import open_store
+from recgpt.tuning import reflection
+from recgpt.words import Outcome, Task
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+NIGHT = date(2026, 9, 15)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        import tuning_loop
+
+        yield tuning_loop
+
+
+@pytest.mark.parametrize("name", ["interest_name", "interest_tags", "explanation_short"])
+def test_every_rule_writes_a_prompt(loop: ModuleType, name: str) -> None:
+    import rule_reflector
+
+    prompt = prompts.load(name)
+    made = set()
+    for seed in range(24):
+        request = resolve(
+            task="reflection", prompt_version="", model="m", revision="r", messages=[], seed=seed, max_tokens=1,
+            schema=reflection.schema(prompt),
+        )  # fmt: skip
+        said = rule_reflector.answer(json.loads(request.body))
+        made.add(reflection.written(prompt, prompt, Reply(request, Outcome.OK, said), "nothing").version)
+    assert len(made) >= 6
+    assert prompt.version not in made
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    folder = tmp_path_factory.mktemp("loop")
+    make_shop(folder, users=12, seed=3, until=NIGHT)
+    (folder / "recgpt.toml").write_text("", encoding="utf-8")
+    config = load(folder)
+    return Night(config, open_store(config), prepare(config), NIGHT)
+
+
+def test_the_truth_tells_right_from_wrong(loop: ModuleType, night: Night) -> None:
+    truth: Any = loop.Truth(night)
+    user, mine = next(iter(sorted(truth.true.items())))
+    own = sorted(path.split(" > ")[-1].lower() for path in mine)
+    other = next(one.lower() for one in sorted(truth.leaves) if one.lower() not in own)
+    given = f"- {own[0]}: some thing\n- {own[0]}: another\n- {other}: a third"
+    assert truth.right(Target(Task.INTERESTS, 1, given, own[0], user))
+    assert not truth.right(Target(Task.INTERESTS, 1, given, other, user))
+    assert not truth.right(Target(Task.INTERESTS, 1, given.replace(own[0], other), other, user))
+    truth.of_name["tea time"] = "Tea"
+    assert truth.right(Target(Task.TAGS, 1, "tea time", "glass teapot", user, "tea time"))
+    assert not truth.right(Target(Task.TAGS, 1, "tea time", "yoga mat bag", user, "tea time"))
+    kind = next(name for name, leaf in sorted(truth.of_product.items()) if leaf == "Aquariums")
+    line = f"For fish: a {kind} that "
+    given = f"Interest: fish\nProduct: {kind}"
+    keeps = Target(
+        Task.EXPLANATIONS, 1, given, line + "keeps the water of the tank clear for the plants.", None, "fish"
+    )
+    runs = Target(Task.EXPLANATIONS, 1, given, line + "makes your bread rise in the oven.", None, "fish")
+    assert (truth.right(keeps), truth.right(runs)) == (True, False)
