@@ -88,7 +88,7 @@ def test_what_it_refuses(naming: Any, recgpt: Recgpt) -> None:
     done = recgpt("tags")
     assert (done.code, "'recgpt interests' makes them" in done.err) == (1, True)
     done = recgpt("interests", "--max-tokens", "300")
-    assert (done.code, "tokens are spent" in done.err) == (3, True)
+    assert (done.code, "the 300 tokens that there were for it are spent" in done.err) == (3, True)
     trust(naming, specificity=0.1)
     done = recgpt("interests")
     assert (done.code, "its specificity is 0.10" in done.err, "--force" in done.err) == (1, True, True)
