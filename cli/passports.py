@@ -17,6 +17,7 @@ from recgpt.audit.report import AGREEMENT, ALL, CONDUCT, PEOPLE, WORDS, Change, 
 from recgpt.errors import DataError, disk_faults
 from recgpt.labelling.visible import one_line
 from recgpt.labels import thresholds
+from recgpt.labels.store import labelled
 from recgpt.labels.thresholds import Fitting
 from recgpt.store.session import open_store
 from recgpt.words import Task
@@ -51,7 +52,9 @@ def audit(
     names = judge or [name for name in passport.judges(store, task) if name != against]
     if not names:
         raise DataError(f"no judge has labelled {task}: run 'recgpt judge run', or import labels")
-    fittings = {name: thresholds.fit(store, task, name, against=against) for name in names} if fit else {}
+    # One that only compared pairs has nothing to hold against a threshold.
+    to_fit = [name for name in names if judge or name in labelled(store, task)] if fit else []
+    fittings = {name: thresholds.fit(store, task, name, against=against) for name in to_fit}
     kept = [passport.audit(store, task, name, against=against) for name in names]
     reports = [passport.report_of(one) for one in kept]
     if html_file is not None:

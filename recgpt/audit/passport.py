@@ -20,7 +20,7 @@ from recgpt.audit.report import ALL, PEOPLE, RANDOM, Drift, Figure, Group, Repor
 from recgpt.audit.swaps import Swapped, measure_pairs
 from recgpt.errors import ConfigError, DataError
 from recgpt.labels.learnt import learnt
-from recgpt.labels.store import LabelRow, labels
+from recgpt.labels.store import LabelRow, labelled, labels
 from recgpt.labels.thresholds import newest as newest_thresholds
 from recgpt.stages.work import digest
 from recgpt.store.tables import Label, Passport, Preference
@@ -57,7 +57,7 @@ class Refusal:
 
 def judges(store: Engine, task: Task) -> list[str]:
     """All that left labels or pairs on a task, but for people."""
-    found = {row.judge for row in labels(store, task) if row.kind != JudgeKind.HUMAN}
+    found = labelled(store, task)
     with Session(store) as session:
         found |= set(session.scalars(select(Preference.judge).where(Preference.task == task).distinct()))
     return sorted(name for name in found if not _is(name, JudgeKind.HUMAN))

@@ -92,6 +92,12 @@ def matrix(store: Engine, task: Task) -> dict[Key, dict[str, LabelRow]]:
     return found
 
 
+def labelled(store: Engine, task: Task) -> set[str]:
+    """The judges that have labels on a task."""
+    with Session(store) as session:
+        return set(session.scalars(select(Label.judge).where(Label.task == task, ~Label.superseded).distinct()))
+
+
 def add(session: Session, rows: Sequence[Label]) -> None:
     """Add labels; those of the same judge, target and version of a criterion before them hold no longer.
 

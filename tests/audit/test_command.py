@@ -57,6 +57,16 @@ def test_json_holds_every_figure_and_what_speaks_against_it(judged: Any) -> None
     assert len(json.loads(run(judged, "--json").stdout)) == 2
 
 
+def test_one_that_only_compared_pairs_is_audited_and_not_fitted(judged: Any) -> None:
+    judged.prefer("pairs@1", 2, 1, "left", "left")
+    text = run(judged, "--fit").stdout
+    assert "yes@1: no threshold for specific: the judge gives no P(yes)" in text
+    assert "pairs@1: " not in text
+    assert "pairs@1 on tags" in text
+    with pytest.raises(ConfigError, match="pairs@1: it has no labels"):
+        run(judged, "--fit", "--judge", "pairs@1")
+
+
 def test_a_second_audit_shows_the_drift(judged: Any) -> None:
     run(judged)
     judged.label("good@1", ((n, n % 4 == 0) for n in range(40)))
