@@ -202,8 +202,8 @@ def _load(file: Path, form: Form) -> Criterion:
         cases = tuple(Case(str(one["given"]).strip(), str(one["claim"]), one["verdict"]) for one in head["cases"])
         said = None
         if "said" in head:
-            examples = [{"given": str(one["given"]).strip(), "claim": one["claim"]} for one in head["said"]["examples"]]
-            said = {"ask": head["said"]["ask"], "swap": head["said"].get("swap", False), "examples": examples}
+            pairs = [{"given": str(one["given"]).strip(), "claim": one["claim"]} for one in head["said"]["examples"]]
+            said = {"ask": head["said"]["ask"], "swap": head["said"].get("swap", False), "examples": pairs}
     except (KeyError, TypeError, AttributeError) as error:
         raise CriterionError(
             f"{file}: a case needs given, claim, verdict; said needs ask, examples ({error})"
