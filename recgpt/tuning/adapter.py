@@ -98,7 +98,7 @@ def attach(base: Base, stored: Stored, *, trainable: bool = False) -> Any:
     if stored.base != base.source.name:
         raise DataError(
             f"the adapter in {stored.folder} was trained on {stored.base}, and the engine serves {base.source.name}: "
-            "tune again, without --parent"
+            "tune again, with --parent base"
         )
     return PeftModel.from_pretrained(base.model, stored.folder, is_trainable=trainable, local_files_only=True)
 
