@@ -77,9 +77,9 @@ def main() -> int:
     seen, unseen = gold.categories(arguments.seed)
     began = time.process_time()
     with tempfile.TemporaryDirectory(prefix="recgpt-judges-") as folder:
-        first = gold.shop(Path(folder) / "first", seed=arguments.seed, users=400, leaves=seen, half=LEARNT, each=learn)
+        first = gold.shop(Path(folder) / "first", seed=arguments.seed, users=200, leaves=seen, half=LEARNT, each=learn)
         second = gold.shop(
-            Path(folder) / "second", seed=arguments.seed + 1, users=250, leaves=unseen, half=UNSEEN, each=each
+            Path(folder) / "second", seed=arguments.seed + 1, users=160, leaves=unseen, half=UNSEEN, each=each
         )
         figures = asyncio.run(measure(first, second, tasks))
     notes = {
