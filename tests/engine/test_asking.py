@@ -280,6 +280,28 @@ def test_a_store_that_fills_up_stops_the_run_before_more_is_bought(
     assert len(fake_server.requests) == 1
 
 
+def test_what_is_given_up_is_asked_no_more_and_the_model_goes_on(
+    fake_server: FakeServer, store: Store, make_config: Config_, prompt: Any
+) -> None:
+    fake_server.answer = lambda body: "{}" if said(body) == "quick" else Fault("stall", seconds=10_000)
+
+    async def work(model: LanguageModel) -> None:
+        heard: list[Any] = []
+        model.told = heard.append
+        waiting = [asyncio.create_task(model.ask(model.request(prompt, {"text": str(n)}))) for n in range(9)]
+        while len(fake_server.requests) < 2:
+            await asyncio.sleep(0.01)
+        await model.give_up()
+        assert all(
+            isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*waiting, return_exceptions=True)
+        )
+        reply = await model.ask(model.request(prompt, {"text": "quick"}))
+        assert (reply.outcome, heard) == (Outcome.OK, [reply])
+
+    run(make_config(in_flight=2), store, work)
+    assert len(fake_server.requests) == 3  # those that waited for a slot were never sent
+
+
 def test_a_cancelled_caller_leaves_the_answer_to_the_ledger(
     fake_server: FakeServer, store: Store, make_config: Config_, prompt: Any
 ) -> None:
