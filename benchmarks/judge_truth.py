@@ -37,7 +37,7 @@ from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.labels import panel, thresholds
 from recgpt.labels.judging import UNFITTED, Asked, Judge, labels_of, read
-from recgpt.labels.store import add
+from recgpt.labels.store import add, labelled
 from recgpt.labels.targets import Target, load_targets
 from recgpt.serving import JUDGE, Adapter, Serving
 from recgpt.stages.work import settle
@@ -113,7 +113,8 @@ async def sit(first: Shop, second: Shop, model: LanguageModel, task: Task, setti
     cuts: Cuts = {}
     if setting.fitted:
         name = await answer(first, judge, task, calibrating(first, task), {})
-        cuts = thresholds.fit(first.store, task, name).fitted
+        if name in labelled(first.store, task):  # else it gave no verdict at all
+            cuts = thresholds.fit(first.store, task, name).fitted
     return await answer(second, judge, task, [one for one in second.answers if one.task == task], cuts)
 
 
