@@ -1,20 +1,22 @@
 """What judges are worth against the truth of a demo shop: passports of the embedded model as a judge.
 
-    python benchmarks/judge_truth.py [--quick] [--each 24] [--learn 40] [--tasks interests tags explanations]
+    python benchmarks/judge_truth.py [--quick] [--each 24] [--learn 40] [--tasks TASK ...] [--untuned]
 
 Gold rows (`gold.py`) of two shops: one to tune and fit on, one to test on, with other users and items, none of its
-categories, and other words in the defects. Of the first, the rows of held-out users fit thresholds and the others tune.
-On the second each judge is audited as `recgpt judge audit` does it, on the criteria whose answers are known:
+categories, and other words in the defects. Of the first, the rows of held-out users fit thresholds and the others tune;
+where they are too few to fit, thresholds are those of the criterion's own cases. On the second each judge is audited as
+`recgpt judge audit` does it, on the criteria whose answers are known:
 
     bare       a yes/no question, yes from P(yes) one half on
     examples   after four examples, with fitted thresholds
     said       how likely the model finds the words, as a new project judges; only the criteria that have that form
-    panel      the mean of these three
+    panel      the mean of the two that are fitted, where both can be asked
     tuned      bare again, after `recgpt tune judge`, with fitted thresholds
 """
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import tempfile
 import time
@@ -35,6 +37,7 @@ from recgpt.audit.report import ALL, Report
 from recgpt.config import Seat
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
+from recgpt.errors import EngineError
 from recgpt.labels import panel, thresholds
 from recgpt.labels.judging import UNFITTED, Asked, Judge, labels_of, read
 from recgpt.labels.store import add, labelled
@@ -69,6 +72,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=24, help="right rows to test on, and as many with each defect")
     parser.add_argument("--learn", type=int, default=40, help="the same, to learn from")
     parser.add_argument("--tasks", nargs="*", type=Task, default=list(Task))
+    parser.add_argument("--untuned", action="store_true", help="without the judge that is tuned")
     parser.add_argument("--seed", type=int, default=20261122)
     arguments = parser.parse_args()
     tasks, each, learn = arguments.tasks, arguments.each, arguments.learn
@@ -81,7 +85,7 @@ def main() -> int:
         second = gold.shop(
             Path(folder) / "second", seed=arguments.seed + 1, users=160, leaves=unseen, half=UNSEEN, each=each
         )
-        figures = asyncio.run(measure(first, second, tasks))
+        figures = asyncio.run(measure(first, second, tasks, [] if arguments.untuned else tasks))
     notes = {
         "seed": arguments.seed, "tasks": [str(task) for task in tasks], "each": each, "learn": learn,
         "unseen": unseen, "cpu_seconds_here": round(time.process_time() - began),
@@ -89,7 +93,7 @@ def main() -> int:
     return 0 if report("judge_truth", figures, **notes) else 1
 
 
-async def measure(first: Shop, second: Shop, tasks: Sequence[Task]) -> list[Figure]:
+async def measure(first: Shop, second: Shop, tasks: Sequence[Task], tuning: Sequence[Task]) -> list[Figure]:
     figures = []
     async with open_engine(first.config, first.store) as model:
         for task in tasks:
@@ -97,8 +101,9 @@ async def measure(first: Shop, second: Shop, tasks: Sequence[Task]) -> list[Figu
             for name, setting in SETTINGS.items():
                 ids[name] = await sit(first, second, model, task, setting)
                 figures += passport_figures(second, task, name, ids[name])
-            figures += passport_figures(second, task, "panel", sit_together(second, task, ids.values()))
-    for task in tasks:
+            members = [ids[name] for name, setting in SETTINGS.items() if setting.fitted]
+            figures += passport_figures(second, task, "panel", sit_together(second, task, members))
+    for task in tuning:
         served, took = tuned(first, task)
         async with open_engine(first.config, first.store, served=served) as model:
             judge = await sit(first, second, model, task, Setting("verdict", True))
@@ -114,7 +119,10 @@ async def sit(first: Shop, second: Shop, model: LanguageModel, task: Task, setti
     if setting.fitted:
         name = await answer(first, judge, task, calibrating(first, task), {})
         if name in labelled(first.store, task):  # else it gave no verdict at all
-            cuts = thresholds.fit(first.store, task, name).fitted
+            thresholds.fit(first.store, task, name)
+        with contextlib.suppress(EngineError):  # no verdicts to fit on either: yes from one half on
+            ready = await judge.ready(first.store, task, load_criteria(task, form=setting.form))
+            cuts = {one.criterion.name: one.threshold for one in ready}
     return await answer(second, judge, task, [one for one in second.answers if one.task == task], cuts)
 
 

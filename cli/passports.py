@@ -67,6 +67,8 @@ def audit(
         if report.judge in fittings:
             _print_fitting(report.judge, fittings[report.judge])
         print_report(report, loaded.judge)
+    if reports[-1].labellers is not None:  # the same people for every judge
+        _print_people(reports[-1].labellers)
     if html_file is not None:
         _say(f"Written: {html_file}")
 
@@ -94,16 +96,15 @@ def print_report(report: Report, bar: passport.Bar) -> None:
         f"{report.judge} on {report.task}, against {against}: {everything.cases:,} verdicts on {everything.targets:,} "
         "targets"
     )
-    OUT.print(_agreement(report))
+    if everything.cases:
+        OUT.print(_agreement(report))
     OUT.print(_conduct(everything.figures))
-    for line in _missing(report):
+    for line in _missing(report) if everything.cases else ():
         _say("  " + line)
     if report.unmatched or report.tied:
         _say(f"  left out: {report.unmatched:,} verdicts without a truth, {report.tied:,} on which people are tied")
     if report.cross_fitted:
         _say(f"  by thresholds fitted on other rows than those judged: {', '.join(report.cross_fitted)}")
-    if report.labellers is not None:
-        _print_people(report.labellers)
     if report.drift is not None:
         _print_drift(report.drift)
     said = findings(report, bar)
@@ -170,10 +171,10 @@ def _missing(report: Report) -> list[str]:
 
 def _print_people(people: Labellers) -> None:
     alphas = "; ".join(f"{name} {_plain(alpha)}" for name, alpha in people.alpha.items())
-    _say(f"  people among themselves: Krippendorff's alpha {alphas}")
+    _say(f"People among themselves: Krippendorff's alpha {alphas}")
     for pair in people.pairs:
         said = f"kappa {_plain(pair.kappa)}, the same answer to {_plain(pair.agreement)} of {pair.agreement.n:,}"
-        _say(f"    {pair.one} and {pair.other}: {said}")
+        _say(f"  {pair.one} and {pair.other}: {said}")
 
 
 def _plain(figure: Figure) -> str:

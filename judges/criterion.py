@@ -210,14 +210,14 @@ def _load(file: Path, form: Form) -> Criterion:
         ) from None
     if {one.verdict for one in cases} != {True, False}:  # also refuses a verdict that is no yes or no
         raise CriterionError(f"{file}: cases of both answers are needed, verdict: yes and verdict: no")
-    examples = _spread(cases) if form == "examples" else ()
-    cases = tuple(one for one in cases if one not in examples)
+    answered = _spread(cases) if form == "examples" else ()
+    cases = tuple(one for one in cases if one not in answered)
     if {one.verdict for one in cases} != {True, False}:
         raise CriterionError(f"{file}: {SHOWN} cases are shown in the form 'examples', and of both answers more needed")
     version = "sha256:" + hashlib.sha256(raw).hexdigest()
     season, course = (head.get(name, False) is True for name in ("season", "course"))
     return Criterion(
-        head["name"], head["task"], head["question"], form, cases, text, version, parts, said, season, examples, course
+        head["name"], head["task"], head["question"], form, cases, text, version, parts, said, season, answered, course
     )
 
 
