@@ -144,8 +144,8 @@ def run(trainer: Any, plan: Plan, measured: Sequence[str]) -> dict[str, Any]:
         def on_log(
             self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
         ) -> None:
-            if state.max_steps:  # else nothing is learnt yet: what is held out is being measured
-                note = ", ".join(f"{name} {logs[name]:.4g}" for name in ("loss", "reward") if logs and name in logs)
+            note = ", ".join(f"{name} {logs[name]:.4g}" for name in ("loss", "reward") if logs and name in logs)
+            if note:  # else it says what was measured on held-out rows
                 plan.progress(Progress("tune", state.global_step, state.max_steps, note))
 
     trainer.remove_callback(PrinterCallback)

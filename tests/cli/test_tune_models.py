@@ -74,6 +74,7 @@ def tagged(project: Any, tiny_llama: Path) -> Any:
             "tuning": {"base": str(tiny_llama), "held_out": 0.3, "balance": 0.0, "shared": "keep"},
             "tuning.lora": {"rank": 2, "alpha": 4},
             "tuning.sft": short, "tuning.dpo": short, "tuning.judge": short,
+            "tuning.grpo": {"epochs": 1, "batch_size": 2, "micro_batch": 2, "answers": 2},
             "tags": {"retrievable": 0.0, "duplicate": 1.0, "same_as_done": 1.0},
             "interests": {"min_items": 2, "min_days": 2, "min_span_days": 7},
         }
@@ -84,12 +85,19 @@ def tagged(project: Any, tiny_llama: Path) -> Any:
 
 
 def label(project: Any) -> list[Tag]:
-    """A person finds every tag good, but for those of each third interest: they are not valid."""
+    """A person finds every tag good, but for those of each third interest, and the plain ones of held-out users: they
+    are not valid."""
     tags: list[Tag] = project.rows(Tag)
+
+    def poor(tag: Tag) -> bool:
+        if held_out(tag.user_id, project.config.tuning):
+            return tag.tag.startswith("plain")
+        return tag.interest_id % 3 == 0
+
     with Session(project.store) as session:
         rows = [
             Label(task="tags", target_id=one.id, criterion=name.name, judge="human:ann", kind="human",
-                  verdict=name.name != "valid" or bool(one.interest_id % 3), prompt_version=name.version)
+                  verdict=name.name != "valid" or not poor(one), prompt_version=name.version)
             for one in tags for name in CRITERIA
         ]  # fmt: skip
         add(session, rows)
@@ -188,3 +196,29 @@ def test_a_judge_is_tuned_on_what_people_said(tagged: Any, recgpt: Recgpt) -> No
     for target, said in answers.items():
         assert said["evidence"] == tags[target].tag
     assert all(row["messages"][0] == valid.messages(given="", claim="")[0] for row in rows)
+
+    tagged.server.adapters = {}
+    measured = recgpt("tune", "evaluate", version.version, "--json")
+    assert measured.code == 0, measured.err
+    gate = json.loads(measured.out)
+    assert (gate["judge"], gate["against"], gate["promoted"]) == ("human:ann", None, False)  # both say the same
+    assert gate["differences"]["valid"]["mean"] == 0.0
+    assert tagged.server.adapters == {version.name: str(tagged.config.path(version.path).resolve())}
+    assert "the gate did not pass it" in recgpt("promote", version.version).err
+
+
+def test_grpo_asks_what_the_stage_asks_and_rewards_nothing_that_no_stage_can_read(tagged: Any, recgpt: Recgpt) -> None:
+    options = ("--users", "1", "--date", str(tagged.night))
+    refused = recgpt("tune", "grpo", "tags", *options)
+    assert (refused.code, "no passport" in refused.err) == (1, True)
+    trust(tagged, "tags")
+    done = recgpt("tune", "grpo", "tags", *options, "--json")
+    assert done.code == 0, done.err
+    tuned = json.loads(done.out)
+    questions = lines(Path(tuned["folder"]).parent / "data" / "train.jsonl")
+    asked = [json.loads(row.body)["messages"] for row in tagged.rows(Request, Request.task == "interest_tags")]
+    assert questions
+    assert all(row["messages"] in asked for row in questions)
+    assert tuned["figures"]["reward"] == {"first": 0.0, "last": 0.0}  # random weights write no JSON
+    assert tuned["figures"]["steps"] == len(questions)
+    assert len(tagged.rows(TuningRun, TuningRun.kind == "grpo", TuningRun.state == "done")) == 1

@@ -1,8 +1,9 @@
 """Rewards that are products of gates, and a model that learns from them."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from scripted import instead
 from tiny_llama import SOURCE, tiny_base, tiny_llama
 from versions import by_category
+from written import Table
 
 from judges import Verdict
 from recgpt.engine.open import open_engine
+from recgpt.errors import ConfigError
 from recgpt.labels.targets import Target
 from recgpt.sources.prepare import prepare
 from recgpt.stages.night import Night, Progress
@@ -22,7 +25,8 @@ from recgpt.tuning.base import Source, load
 from recgpt.tuning.dataset import Dataset, Row
 from recgpt.tuning.lora import Plan, last_checkpoint
 from recgpt.tuning.rewards import Rewards, puzzles
-from recgpt.tuning.settings import Grpo, Lora
+from recgpt.tuning.settings import Grpo, Lora, Tuning
+from recgpt.tuning.split import held_out, key_of
 from recgpt.tuning.trial import inputs
 from recgpt.words import Stage, Task
 
@@ -35,15 +39,28 @@ def judged(targets: Sequence[Target]) -> list[Mapping[str, Verdict]]:
         "good": {"valid": Verdict(True, 0.9, 0.5), "relevant": Verdict(True, 0.7, 0.5)},
         "meh": {"valid": Verdict(True, 0.9, 0.5), "relevant": Verdict(False, 0.4, 0.5)},
         "half": {"valid": Verdict(True, 0.9, 0.5)},
+        "Keeps": {"valid": Verdict(True, 0.9, 0.5), "relevant": Verdict(True, 0.7, 0.5)},
     }
     return [verdicts[one.claim.split()[0]] for one in targets]
+
+
+@contextmanager
+def opened(project: Any, task: Task) -> Iterator[Rewards]:
+    """The questions of a task about learners."""
+    night = Night(project.config, project.store, prepare(project.config), project.night)
+    stack = AsyncExitStack()
+    with asyncio.Runner() as runner:
+        model = runner.run(
+            stack.enter_async_context(open_engine(night.config, night.store, served=night.serving, contact=False))
+        )
+        with puzzles(night, inputs(night, task, 100, held=False), model) as (tried, found):
+            yield Rewards(tried, task, ["relevant", "valid"], judged, found)
+        runner.run(stack.aclose())
 
 
 @pytest.fixture
 def rewards(project: Any) -> Iterator[Rewards]:
     """The questions for tags of a night's interests."""
-    import asyncio
-
     project.configure(
         tuning={"held_out": 0.3},
         tags={"retrievable": 0.0, "duplicate": 1.0, "same_as_done": 1.0, "per_interest": 4},
@@ -51,15 +68,8 @@ def rewards(project: Any) -> Iterator[Rewards]:
     )
     project.server.answer = instead(by_category)
     project.run(Stage.INTERESTS)
-    night = Night(project.config, project.store, prepare(project.config), project.night)
-    stack = AsyncExitStack()
-    with asyncio.Runner() as runner:
-        model = runner.run(
-            stack.enter_async_context(open_engine(night.config, night.store, served=night.serving, contact=False))
-        )
-        with puzzles(night, inputs(night, Task.TAGS, 100, held=False), model) as (tried, found):
-            yield Rewards(tried, Task.TAGS, ["relevant", "valid"], judged, found)
-        runner.run(stack.aclose())
+    with opened(project, Task.TAGS) as found:
+        yield found
 
 
 def worth(rewards: Rewards, *tags: str) -> float:
@@ -93,6 +103,27 @@ def test_its_questions_are_those_that_the_stage_sends_about_learners(rewards: Re
     assert {row.messages[-1]["content"].removeprefix("Interest: ") for row in data.train} == names
     assert {row.source["unit"] for row in data.train} <= set(given.keys)
     assert data.train == rewards.data().train
+
+
+def test_interests_and_lines_are_worth_something_too(project: Any, table: Table) -> None:
+    project.configure(
+        tuning={"held_out": 0.3}, interests={"min_items": 2, "min_days": 2, "min_span_days": 7}
+    )  # fmt: skip
+    name = next(one for one in ("camping", "sailing", "chess") if not held_out(key_of(None, one), Tuning(held_out=0.3)))
+    table.recommend("u0000001", name, *table.items[:2])
+    line = "Keeps going on days when the weather turns and the light fails."
+    for task, key, good, bad in (
+        (Task.INTERESTS, "interest", "good kites", "a name with far too many words to be one, all in all, is it"),
+        (Task.EXPLANATIONS, "explanation", line, "Too short"),
+    ):
+        with opened(project, task) as found:
+            first = next(iter(found.puzzles))
+            said = [json.dumps({key: text}) for text in (good, bad)]
+            assert found([first, first], said) == [pytest.approx(0.8), 0.0]
+    assert len(found.puzzles) == 2
+    project.configure(explain={"strategy": "full"}, tuning={"held_out": 0.3})
+    with pytest.raises(ConfigError, match="one after the other"), opened(project, Task.EXPLANATIONS):
+        pass
 
 
 METHOD = Grpo(epochs=1, learning_rate=5e-2, batch_size=8, micro_batch=8, answers=8, beta=0.0, checkpoint_steps=4)
