@@ -146,6 +146,9 @@ def test_without_probabilities_the_share_of_votes_is_p(tagged: Any, asked: Calla
     asked()
     tagged.run(Stage.JUDGE, judging=TAGS)
     assert asked() == 0
+    # A dry run knows from the ledger that there are votes.
+    dry = tagged.run(Stage.JUDGE, judging=TAGS, dry_run=True).stages[0].counts
+    assert (dry["to_ask"], dry["untouched"]) == (0, dry["units"])
 
 
 def test_votes_that_are_no_verdicts_are_not_counted(tagged: Any) -> None:
