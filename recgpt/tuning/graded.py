@@ -2,7 +2,8 @@
 
 A row that a stage made was judged; what a model learns from is the answer that the row was read out of, which may hold
 several such entries. So an answer is graded by its entries: B if one of them is B or was refused by a gate, else as the
-worst of those that were graded. An entry that nobody judged is neither good nor bad.
+worst of those that were graded. An entry that nobody judged is neither good nor bad. An answer that a gate refused as a
+whole is B beside one to the same question that was graded.
 
 Whom to believe about a row, where several judged it: people, else a panel, else imported labels, else models; among
 equals the majority, and where they are evenly divided nobody. Labels of a judge whose passport is below the bar are
@@ -11,7 +12,7 @@ left out, unless forced.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Engine, select
@@ -27,11 +28,12 @@ from recgpt.store.tables import Explanation, Interest, JudgeThreshold, Rejection
 from recgpt.tuning.asked import CHUNK, Message, Said, asked, folded, prompt_hash
 from recgpt.tuning.settings import Tuning
 from recgpt.tuning.split import held_out, key_of
-from recgpt.words import JudgeKind, Task
+from recgpt.words import JudgeKind, Stage, Task
 
 GOOD: Final[tuple[Grade, ...]] = ("S", "A")
 # Gates that refuse because of what else the user has, which the question need not have said.
 NOT_ITS_FAULT: Final = frozenset({"duplicate", "not_fresh"})
+STAGES: Final = {Task.INTERESTS: Stage.INTERESTS, Task.TAGS: Stage.TAGS, Task.EXPLANATIONS: Stage.EXPLAIN}
 MOST_GRADED: Final = 0.5  # of an answer's entries must have been graded, for it to be learnt from as it stands
 BELIEVED: Final = (JudgeKind.HUMAN, JudgeKind.PANEL, JudgeKind.IMPORT, JudgeKind.MODEL)
 
@@ -98,6 +100,7 @@ def answers(
     held = {row.request_hash for row in rows if held_out(row.key, rules)}
     gates = _refusals(store, {row.request_hash for row in rows if row.id in said})
     listed = assembled(store, rows, said, gates, rules, reviewing(store, task))
+    listed += _turned_down(store, task, listed, {row.request_hash for row in rows})
     prompts = frozenset(prompt_hash(messages) for _, messages, _ in asked(store, held))
     return Answers(tuple(listed), prompts, tuple(refused))
 
@@ -266,6 +269,37 @@ def _graded(
             mark.score if mark is not None and keep else None for mark, keep in zip(found, kept, strict=True)
         ),
     )
+
+
+def _turned_down(store: Engine, task: Task, listed: Sequence[Graded], kept: Collection[str]) -> list[Graded]:
+    """Answers of which no row came, since a gate refused what they say, to questions that were answered better too.
+
+    Args:
+        kept: the requests that rows came of.
+    """
+    gates: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    query = select(Rejection.request_hash, Rejection.gate, Rejection.text).where(
+        Rejection.stage == STAGES[task], Rejection.request_hash.is_not(None), Rejection.gate.not_in(NOT_ITS_FAULT)
+    )
+    with Session(store) as session:
+        for name, gate, text in session.execute(query):
+            if name not in kept:
+                gates[str(name)].add((gate, folded(text)))
+    beside = {one.prompt_hash: one for one in listed}
+    found = []
+    for name, messages, said in asked(store, gates):
+        twin = beside.get(prompt_hash(messages))
+        names = sorted(gate for gate, text in gates[name] if text in map(folded, said.claims))
+        if twin is None or not names:
+            continue
+        own = {"request": name, "targets": [], "grade": "B", "score": 0.0, "gates": names}
+        found.append(
+            replace(
+                twin, request_hash=name, content=said.content, claims=said.claims, grade="B", score=0.0, whole=False,
+                accepted="", kept="B", source={**twin.source, **own}, said=said, entries=(None,) * len(said.claims),
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: one.request_hash)
 
 
 def _worst(marks: Sequence[_Mark]) -> Grade:

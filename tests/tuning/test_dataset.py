@@ -15,7 +15,7 @@ from judges import REVIEWER
 from recgpt.config import Config
 from recgpt.errors import ConfigError, DataError
 from recgpt.store.session import open_store
-from recgpt.store.tables import JudgeThreshold
+from recgpt.store.tables import JudgeThreshold, Rejection
 from recgpt.tuning.dataset import TRAIN, Dataset, Kind, balanced, build, read
 from recgpt.tuning.graded import answers
 from recgpt.tuning.settings import Dpo, Tuning
@@ -201,6 +201,24 @@ def test_what_a_gate_refused_is_the_worse_answer(store: Engine, judged: Judged) 
     [row] = data(store, "dpo").train
     assert row.rejected == '{"tags": ["wool hat", "best smart set"]}'
     assert row.source["margin"] == pytest.approx(0.45)
+
+
+def test_an_answer_that_a_gate_refused_as_a_whole_is_worse_than_the_next_try(store: Engine, judged: Judged) -> None:
+    names = [f"interest {number}" for number in range(40)]
+    learnt, held = ([one for one in names if held_out(key_of(None, one), RULES) is held] for held in (False, True))
+    for name, refused in ((learnt[0], "Best of all!"), (learnt[1], ""), (held[0], "Simply the best!")):
+        judged.line(name, f"Interest: {name}", f"Good for {name}.", 0.9)
+        if refused:
+            bad = judged.request(f"Interest: {name}", {"explanation": refused}, task="explanation_short", seed=1)
+            with Session(store) as session:
+                session.add(Rejection(stage="explain", key="k", gate="slogan", text=refused, request_hash=bad))
+                session.commit()
+    [row] = data(store, "dpo", task=Task.EXPLANATIONS).train
+    assert (json.loads(row.chosen)["explanation"], json.loads(row.rejected)["explanation"]) == (
+        f"Good for {learnt[0]}.", "Best of all!"
+    )  # fmt: skip
+    assert (row.source["rejected"]["gates"], row.source["margin"]) == (["slogan"], 0.9)
+    assert len(data(store, task=Task.EXPLANATIONS).train) == 2  # SFT learns what it learnt before
 
 
 @pytest.mark.parametrize(("margin", "pairs"), [(0.3, 1), (0.31, 0)])
