@@ -14,10 +14,11 @@ from judges import load_criteria
 from recgpt.labels.store import labels
 from recgpt.labels.targets import Target, load_targets
 from recgpt.sources.shop import CATEGORIES
+from recgpt.tuning import judge_model
 from recgpt.words import Task
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-EACH = 4
+EACH = 8
 DAYS = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -90,3 +91,18 @@ def test_what_is_tested_on_was_not_learnt(gold: ModuleType) -> None:
     for learnt, kept in (gold.said.SEASONED, gold.said.OCCASIONS):
         assert set(learnt) == set(kept) == set(gold.SEASONS)
         assert not set(learnt.values()) & set(kept.values())
+
+
+def test_what_fits_a_judges_thresholds_does_not_tune_it(shop: Any, gold: ModuleType) -> None:
+    import judge_truth
+
+    config = shop.config.model_copy(update={"tuning": judge_truth.RULES})
+    for task in Task:
+        found, refused = judge_model.cases(shop.store, shop.logs, config, task)
+        assert (len(found), refused) == (sum(one.task == task for one in shop.answers), [])
+        data = judge_model.build(found, judge_truth.RULES)
+        tuned = {(row.source["target"], row.source["criterion"]) for row in data.train}
+        fitting = {(one.target_id, one.criterion) for one in judge_truth.calibrating(shop, task)}
+        assert tuned
+        assert fitting
+        assert not tuned & fitting
