@@ -78,6 +78,7 @@ LOW = 0.4  # from below it the share is to double
 @dataclass(frozen=True)
 class Size:
     users: int  # whose night is run
+    share: float  # of its rows that are judged and labelled, for the judge's thresholds and its passport
     rounds: int
     chosen_by: int  # users, for prompts, and as many to learn from
     samples: int  # further answers to each question
@@ -85,9 +86,9 @@ class Size:
     rank: int
 
 
-QUICK = Size(users=12, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
-SMALL = Size(users=80, rounds=8, chosen_by=16, samples=3, epochs=2, rank=16)
-FULL = Size(users=400, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
+QUICK = Size(users=12, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
+SMALL = Size(users=80, share=1.0, rounds=8, chosen_by=16, samples=3, epochs=2, rank=16)
+FULL = Size(users=400, share=0.5, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
 
 
 def main() -> int:
@@ -139,7 +140,7 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
         sft=Method(**method),
         dpo=Dpo(**method),
     )
-    return config.model_copy(update={"tuning": rules, "judge": config.judge.model_copy(update={"share": 1.0})})
+    return config.model_copy(update={"tuning": rules, "judge": config.judge.model_copy(update={"share": size.share})})
 
 
 class Truth:
