@@ -77,7 +77,7 @@ def main() -> int:
     arguments = parser.parse_args()
     tasks, each, learn = arguments.tasks, arguments.each, arguments.learn
     if arguments.quick:
-        tasks, each, learn = [Task.TAGS], 8, 12
+        tasks, each, learn = [Task.TAGS], 6, 10
     seen, unseen = gold.categories(arguments.seed)
     began = time.process_time()
     with tempfile.TemporaryDirectory(prefix="recgpt-judges-") as folder:
