@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from labellers import Room
-from recgpt.labels.queue import Queued
 
 from recgpt.config import Config, Store
+from recgpt.labels.queue import Queued
 from recgpt.store.session import open_store
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 from labellers import ALL, TWO, Room, queued
-from recgpt.labels.queue import Queued
 from sqlalchemy.orm import Session
 
 from recgpt.errors import ConfigError
 from recgpt.labelling.session import NOTE_CHARS, NotNow, Sitting, labeller_name
+from recgpt.labels.queue import Queued
 from recgpt.store.tables import PromptVersion
 
 

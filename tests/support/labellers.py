@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recgpt.labels.queue import Queued
-from recgpt.labels.targets import Target
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from judges import Criterion, load_criteria
 from recgpt.labelling.session import Sitting
+from recgpt.labels.queue import Queued
 from recgpt.labels.store import add
+from recgpt.labels.targets import Target
 from recgpt.store.tables import Label
 from recgpt.words import Task
 
