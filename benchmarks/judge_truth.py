@@ -51,7 +51,7 @@ from recgpt.tuning.split import held_out, key_of
 from recgpt.words import Task
 
 GOALS = {Task.INTERESTS: 0.48, Task.TAGS: 0.75}  # kappa, the published tuned judges'
-RULES = Tuning(judge=Judging(epochs=2, learning_rate=1e-3, batch_size=8, micro_batch=8, checkpoint_steps=1000))
+RULES = Tuning(judge=Judging(epochs=2, learning_rate=1e-3, batch_size=8, micro_batch=2, checkpoint_steps=20))
 Cuts = Mapping[str, Threshold]  # by criterion
 
 
