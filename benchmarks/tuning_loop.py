@@ -228,12 +228,12 @@ class Loop:
                 best = made
                 self.night = self.night.like(trial=None)
         after = self.share(best, best, given)
-        goal = (">=", 2.0) if first < LOW else None
-        figures.append(Figure(f"{self.task}, what serves at the end: truth", after))
-        figures.append(
-            Figure(f"{self.task}: truth at the end, times that before", after / first if first else None, goal)
-        )
-        return figures
+        goal = (">=", 0.0) if first < LOW else None
+        return [
+            *figures,
+            Figure(f"{self.task}, at the end: truth", after),
+            Figure(f"{self.task}, at the end: truth, less twice that before", after - 2 * first, goal),
+        ]
 
     def make(self, step: str) -> str | None:
         """A version, or None where there was nothing to make one of."""

@@ -8,15 +8,20 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scripted import Body, claim, instead, task, verdict
+from versions import by_category, system
 
 import prompts
 from recgpt.config import load
 from recgpt.engine.requests import Reply, resolve
+from recgpt.errors import DataError
 from recgpt.labels.targets import Target
 from recgpt.sources.demo import make_shop
 from recgpt.sources.prepare import prepare
 from recgpt.stages.night import Night
+from recgpt.stopping import Stopping
 from recgpt.store.session import open_store
+from recgpt.store.tables import Promotion
 from recgpt.tuning import reflection
 from recgpt.words import Outcome, Task
 
@@ -79,3 +84,41 @@ def test_the_truth_tells_right_from_wrong(loop: ModuleType, night: Night) -> Non
     )
     runs = Target(Task.EXPLANATIONS, 1, given, line + "makes your bread rise in the oven.", None, "fish")
     assert (truth.right(keeps), truth.right(runs)) == (True, False)
+
+
+def test_a_step_that_the_gate_passes_serves_and_is_held_against_the_truth(
+    loop: ModuleType, project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a prompt that is told BETTER names anything; there is nothing to train an adapter on."""
+
+    def script(body: Body) -> Any:
+        if task(body) == "reflection":
+            return json.dumps({"findings": "All are sundries.", "system": "Name it BETTER, please.", "examples": []})
+        if task(body) == "interest_name" and "BETTER" not in system(body):
+            return json.dumps({"interest": "sundries"})
+        if task(body) == "interests" and claim(body) == "sundries":
+            return verdict(body, "no")
+        return by_category(body)
+
+    def nothing(*_: Any) -> None:
+        raise DataError("nothing to learn from")
+
+    project.server.answer = instead(script)
+    monkeypatch.setattr(loop, "tune_model", nothing)
+    project.configure(
+        tuning={"held_out": 0.5},
+        interests={"min_items": 2, "min_days": 2, "min_span_days": 7},
+        **{"tuning.prompts": {"train": 3, "validation": 3, "minibatch": 2, "rounds": 1}},
+    )
+    night = Night(project.config, project.store, prepare(project.config), project.night)
+    figures = {one.name: one for one in loop.Loop(night, Stopping(), Task.INTERESTS, loop.QUICK).run()}
+    said = {name: one.value for name, one in figures.items()}
+    assert said["interests, before: truth"] == 0.0
+    assert said["interests, prompts: promoted"] == 1.0
+    assert said["interests, prompts: truth, less what served"] == said["interests, at the end: truth"] > 0.0
+    assert said["interests, prompts: judge, less what served"] == 1.0
+    assert said["interests, at the end: truth, less twice that before"] == said["interests, at the end: truth"]
+    assert (said["interests, sft: a version"], said["interests, dpo: a version"]) == (0, 0)
+    assert all(one.ok for one in figures.values())
+    (row,) = project.rows(Promotion)
+    assert (row.task, row.forced) == ("interest_name", True)
