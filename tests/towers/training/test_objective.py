@@ -57,6 +57,32 @@ class Case:
         ).item()
 
 
+@pytest.mark.parametrize("kind", ["mixed", "full"])
+def test_what_a_batch_reads_is_there_once_and_pointed_to(shop, small, kind):
+    case = Case(shop, small, loss={"user_item": kind, "tag": 0.5})
+    events, keys, history = case.ready.events, case.ready.features.keys, case.config.features.history
+    first = case.ready.train[torch.isin(case.ready.train, (events.items == 0).nonzero()[:, 0] + 1)]  # after item 0
+    drawn = torch.arange(3, 60, 5)
+    batch = replace(case.batch, places=torch.cat([case.batch.places, first]), negatives=drawn)
+    read = case.objective.inputs(batch)
+    window = events.before(batch.places, case.ready.users[batch.places], history)
+    assert (window.items == 0).any()
+    assert torch.equal(read.window.items < 0, window.items < 0)
+    known = window.items >= 0
+    for places, rows in (
+        (read.targets, events.items[batch.places]),
+        (read.negatives, drawn),
+        (read.described, case.ready.tag_items[batch.pairs]),
+        (read.window.items[known], window.items[known]),
+    ):
+        assert len(rows)
+        assert torch.equal(read.items.keys[places], keys[rows])
+    assert len(torch.unique(read.items.keys[:, 0])) == len(read.items)
+    assert torch.equal(read.items.keys, keys) == (kind == "full")
+    assert torch.equal(read.people.keys, case.ready.people.keys[case.ready.users[batch.places]])
+    assert torch.equal(read.tags.bags.rows, case.ready.tags.bags.select(case.ready.tag_rows[batch.pairs]).rows)
+
+
 def test_in_batch_is_the_base_and_weights_of_0_leave_all_else_out(shop, small):
     case = Case(shop, small)
     assert case.loss == pytest.approx(case.in_batch(), rel=1e-5)
