@@ -86,6 +86,8 @@ TRAINING = TrainingSettings(
     ids_after_epoch="go_on",
     pretrain_epochs=0,
     refit=False,
+    half_life=0.0,
+    horizon=0.0,
     validation_share=0.1,
     validation_events=2048,
     shuffle_ties=False,
@@ -178,6 +180,8 @@ VARIANTS = [
     Variant("training", "no warm-up", {"training": {"warmup_steps": 0}}),
     Variant("training", "constant rate", {"training": {"final_rate": 1.0}}),
     Variant("training", "ties shuffled", {"training": {"shuffle_ties": True}}),
+    Variant("training", "events of 90 days ago count half", {"training": {"half_life": 90.0}}),
+    Variant("training", "two weeks asked for together", {"training": {"horizon": 14.0}}),
     Variant("training", "twice the epochs", {"training": {"max_epochs": 2 * EPOCHS, "patience": 2 * EPOCHS}}),
     Variant(
         "training",

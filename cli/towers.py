@@ -78,6 +78,10 @@ def export(
         return
     rows = ", ".join(f"{manifest[name]['rows']:,} {name}" for name in ("items", "users"))
     OUT.print(f"{out}: {rows}, towers {manifest['towers']}", markup=False)
+    if manifest["ranks"] == "new":
+        OUT.print(
+            "These towers score what a user had before apart (network.repeats): serve the vectors for new items only"
+        )
 
 
 @app.command()

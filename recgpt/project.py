@@ -138,7 +138,8 @@ strategy = "each"                     # a short question per interest; "single" 
 # head = "shared"                     # or "moe", "mmoe"
 # experts = 4
 # tasks = []                          # behaviours with a user vector of their own; the first is served
-# repeats = false                     # a term for what the user had before, where people buy the same things again
+# repeats = false                     # where people buy the same things again: what a user had before is scored by
+                                      # its counts and ages, and only what is new to them by vectors
 # dropout = 0.2
 # id_dropout = 0.1                    # share of ids hidden in training, so that text alone carries a new item
 
@@ -170,6 +171,8 @@ strategy = "each"                     # a short question per interest; "single" 
 # ids_after_epoch = "go_on"           # or "freeze", "reset"
 # pretrain_epochs = 0                 # of a contrastive stage that gives the ids their first vectors
 # refit = false                       # then train anew on all events, for as many epochs as were best
+# half_life = 0.0                     # days: an event older by so many than the newest counts half; 0: all alike
+# horizon = 0.0                       # days that are asked for together, from their beginning; 0: each event by itself
 # validation_share = 0.1              # of events, the latest ones
 # validation_events = 4096
 # shuffle_ties = true                 # events of a user at one moment stand in a new order each epoch

@@ -95,7 +95,7 @@ class NetworkSettings:
     head: Head = "shared"
     experts: int = 4  # of moe and mmoe
     tasks: tuple[str, ...] = ()  # behaviours with a user vector of their own, the first is served; none: one for all
-    repeats: bool = False  # a term of the score for what the user had before, from its aged counts (repeats.py)
+    repeats: bool = False  # what the user had before is scored by its aged counts, and only what is new by vectors
     dropout: float = 0.2
     id_dropout: float = 0.1  # share of ids hidden in training, so that text alone carries a new item
 
@@ -165,6 +165,8 @@ class TrainingSettings:
     ids_after_epoch: Literal["go_on", "freeze", "reset"] = "go_on"  # what is done with the id table after an epoch
     pretrain_epochs: int = 0  # of the contrastive stage that gives the ids their first vectors
     refit: bool = False  # train anew on all events, for as many epochs as were best
+    half_life: float = 0.0  # days by which an event is older than the newest and counts half in the loss; 0: all alike
+    horizon: float = 0.0  # days that are asked for together, from their beginning; 0: each event right before it
     validation_share: float = 0.1  # the latest share of the events
     validation_events: int = 4096  # at most so many of them are ranked after an epoch
     shuffle_ties: bool = True  # events of a user at one moment stand in a new order each epoch: the log's says nothing
@@ -175,7 +177,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         _check_choices(self)
         _at_least(self, 1, "batch_size", "max_epochs", "patience", "validation_events")
-        _at_least(self, 0, "weight_decay", "warmup_steps", "clip_norm", "pretrain_epochs")
+        _at_least(self, 0, "weight_decay", "warmup_steps", "clip_norm", "pretrain_epochs", "half_life", "horizon")
         _above_zero(self, "learning_rate")
         _share(self, "validation_share", "ema")
         if not 0 <= self.final_rate <= 1:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
-from towers.encoders.history import Events
+from towers.encoders.history import DAY, Events
 from towers.features import (
     ItemFeatures,
     Items,
@@ -109,7 +109,14 @@ class Prepared:
 
     def tensors(self) -> Iterator[Tensor]:
         """Every number of it."""
-        parts = [self.features.keys, self.features.numbers, self.people.keys, self.people.numbers, self.kinds]
+        parts = [
+            self.features.keys,
+            self.features.numbers,
+            self.features.habits,
+            self.people.keys,
+            self.people.numbers,
+            self.kinds,
+        ]
         for text in (self.features.text, self.tags):
             if text is not None:
                 parts += [text.bags.rows, text.bags.offsets]
@@ -153,7 +160,12 @@ def prepare(data: TrainingData, config: TowersConfig) -> Prepared:
     train = np.flatnonzero(usable & ~held_out)
     if not len(train):
         raise TowersError("no event to learn from: events need an item of the catalogue and a weight above 0")
-    counts = np.bincount(items[train], minlength=len(data.item_ids))
+    n_items = len(data.item_ids)
+    by_user = np.unique(users[train].astype(np.int64) * n_items + items[train])  # a user and an item, once
+    counts = np.stack([np.bincount(one, minlength=n_items) for one in (items[train], by_user % n_items)], axis=1)
+    if config.training.half_life:
+        seconds = _seconds(times).numpy()
+        weights = weights * 0.5 ** ((seconds[usable].max() - seconds) / DAY / config.training.half_life)
     events = Events(torch.from_numpy(offsets), _int64(items), _int64(behaviours), _seconds(times))
     tag_items, tag_rows = (
         np.zeros(0, np.int64) if a is None else np.asarray(a) for a in (data.tag_items, data.tag_rows)

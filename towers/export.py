@@ -4,7 +4,11 @@
     items.faiss                     IndexFlatIP over the items' vectors, whose numbers are rows of items.parquet
     item.onnx, user.onnx, tag.onnx  field vectors (N, F, D) to unit vectors (N, T, D): interaction, body and head.
                                     The look-ups before them (tables, word pieces, history) are not part of it.
-    manifest.json                   the checkpoint's version and config, ids and vectors by hash, files by hash
+    manifest.json                   the checkpoint's version and config, ids and vectors by hash, files by hash, and
+                                    what the vectors rank: "all", or with network.repeats only what is "new" to a user
+
+What a user had before is then scored from its counts (towers/repeats.py), which no vector holds: whoever serves the
+vectors leaves it out, and `recgpt score` ranks both.
 
 The folder is whole or absent: all is written beside it and moved into place. `load_export` refuses what is not what
 was written. pyarrow is needed, and for the index and ONNX what `pip install recgpt[export]` brings.
@@ -88,7 +92,8 @@ def export(
         if onnx:
             for name in ("item", "user", "tag"):
                 _write_onnx(fresh / f"{name}.onnx", getattr(model, name), model.config.network.width)
-        manifest = {"towers": version, "config": model.config.to_json(), **said}
+        ranks = "all" if model.repeats is None else "new"
+        manifest = {"towers": version, "config": model.config.to_json(), "ranks": ranks, **said}
         return write_manifest(fresh, manifest)
 
 

@@ -20,6 +20,7 @@ from towers.encoders.table import keys
 from towers.encoders.text import TokenBags, token_bags
 
 SEPARATOR = " > "  # of the steps of a category's path
+HABITS = 2  # numbers that say how an item is taken
 Floats = npt.NDArray[Any]
 
 
@@ -33,7 +34,7 @@ class Items:
     brands: Sequence[str] = ()  # none at all: nobody has one
     numbers: Floats | None = None  # (N, M) in the order of Inputs.item_numbers
     vectors: npt.NDArray[np.float32] | None = None  # (N, V) of a sentence encoder
-    counts: Floats | None = None  # (N,) events on each by now, read where features.popularity says so
+    counts: Floats | None = None  # (N, 2) events on each by now, and users with one: read where the config says so
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,15 +77,17 @@ class ItemFeatures:
     keys: Tensor  # (N, F) int64
     numbers: Tensor  # (N, M) float32
     text: TextFeatures
+    habits: Tensor  # (N, HABITS) float32 log10(1 + events), log(events a user); zeros if the towers don't read them
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def select(self, index: Tensor) -> "ItemFeatures":
-        return ItemFeatures(self.keys[index], self.numbers[index], self.text.select(index))
+        return ItemFeatures(self.keys[index], self.numbers[index], self.text.select(index), self.habits[index])
 
     def to(self, device: torch.device) -> "ItemFeatures":
-        return ItemFeatures(self.keys.to(device), self.numbers.to(device), self.text.to(device))
+        columns = (self.keys, self.numbers, self.text, self.habits)
+        return ItemFeatures(*(column.to(device) for column in columns))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -143,16 +146,26 @@ def item_features(items: Items, config: TowersConfig) -> ItemFeatures:
     columns += [keys(_prefixes(items.categories, level, read.category_levels)) for level in range(read.category_levels)]
     columns += [keys(items.brands or [""] * n)] if read.brand else []
     numbers = [_numbers("items", items.numbers, n, config.inputs.item_numbers)] if read.numbers else []
-    if read.popularity:
-        if items.counts is None or len(items.counts) != n:
-            raise TowersError(f"these towers read popularity: give the counts of each of the {n} items")
-        numbers.append(torch.from_numpy(np.log1p(items.counts)).float()[:, None])
+    habits = torch.zeros(n, HABITS)
+    if read_counts(config):
+        if items.counts is None or items.counts.shape != (n, 2):
+            raise TowersError(f"these towers read how often an item is taken: give two counts of each of the {n} items")
+        events, users = torch.from_numpy(np.asarray(items.counts, dtype=np.float32)).unbind(1)
+        habits = torch.stack([torch.log10(1 + events), torch.log(events.clamp(min=1) / users.clamp(min=1))], dim=1)
+        if read.popularity:
+            numbers.append(torch.log1p(events)[:, None])
     texts = [f"{title} {category}" for title, category in zip(items.titles, items.categories, strict=True)]
     return ItemFeatures(
         _stacked(columns, n),
         torch.cat(numbers, dim=1) if numbers else torch.zeros(n, 0),
         text_features(texts, config, items.vectors),
+        habits,
     )
+
+
+def read_counts(config: TowersConfig) -> bool:
+    """Whether towers of this config must be told how often each item is taken."""
+    return config.features.popularity or config.network.repeats
 
 
 def user_features(users: Users, config: TowersConfig) -> UserFeatures:

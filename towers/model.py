@@ -122,7 +122,7 @@ class ThreeTowers(nn.Module):
             history_encoder(kind, n_behaviours, read.history, width, dropout=network.dropout) for kind in read.pools
         ]
         self.pools = nn.ModuleList(pools)
-        self.repeats = RepeatTerm(n_behaviours, width) if network.repeats else None
+        self.repeats = RepeatTerm(n_behaviours) if network.repeats else None
 
         n_item = len(of_items) - max(0, read.category_levels - 1) + _columns(self.item_numbers) + self.text.fields
         n_pooled = sum(pool.width for pool in pools)

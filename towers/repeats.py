@@ -1,13 +1,15 @@
-"""A user's own past as a term of the score, for services where people buy the same things again.
+"""A user's own past as a score of its own, for services where people buy the same things again.
 
-    score(u, i) = <u, i> + r(u, i),          r(u, i) = 0 for whatever the user never had
-    r = w . gelu(W x + V i + b) + c,         x = (log1p(a_kp) for every k and p, exp(-gap / s) for every s)
+    score(u, i) = r(u, i)  for what the user had before,    <u, i>  for anything else
+    r = w . gelu(W x + V h + b) + c,         x = (log1p(a_kp) for every k and p, exp(-gap / s) for every s)
     a_kp(u, i) = sum of 0.5 ** (age / half-life_p) over the user's earlier events of behaviour k on item i
+    h(i) = (log10(1 + events), log(events a user)) of the item's events by anybody (features.habits)
 
-with i the item's vector, so that milk and a kettle may differ, age the days since an event, gap the days since the
-latest of them, and s a scale in days. r starts as 0, so that training begins with the plain dot product; both are
-divided by the loss's temperature. A product of two learnt vectors can't say "these very items": on repeat purchases of
-groceries the aged counts alone beat every model.
+with age the days since an event, gap the days since the latest of them, and s a scale in days; h tells milk, which who
+buys it buys again, from a kettle. A product of two learnt vectors can't say "these very items": on repeat purchases of
+groceries the aged counts alone beat every model, and vectors beside them are learnt by heart. So what was had before is
+ranked by r alone, and the towers learn nothing but what was new (losses/own.py). Both are divided by the loss's
+temperature.
 
 The counts are a running state kept with each event, so that a moment asks only for the latest event on each item:
 a(t) = a(t_before) * 0.5 ** ((t - t_before) / half-life) + 1. An event is described from what stands before it only.
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from towers.encoders.history import DAY, Events
+from towers.features import HABITS
 from towers.topk import top_k
 
 HALF_LIVES = (7.0, 30.0, 90.0, 1000.0)  # days
@@ -38,6 +41,16 @@ class Own:
     rows: Tensor  # (M,) int64 which of the B users
     items: Tensor  # (M,) int64 row of the catalogue
     features: Tensor  # (M, K P + G) float32
+
+    def places(self, rows: Tensor, items: Tensor) -> Tensor:
+        """(B,) where each pair of a user (B,) and an item (B,) stands here; -1: not had."""
+        if not len(self.rows):
+            return torch.full_like(rows, -1)
+        width = 1 + int(torch.maximum(self.items.amax(), items.amax() if len(items) else self.items.amax()))
+        had, order = (self.rows * width + self.items).sort()
+        wanted = rows * width + items
+        at = torch.searchsorted(had, wanted).clamp(max=len(had) - 1)
+        return torch.where(had[at] == wanted, order[at], -1)
 
 
 @dataclass(frozen=True)
@@ -103,34 +116,20 @@ def past(events: Events, n_behaviours: int) -> Past:
 
 
 class RepeatTerm(nn.Module):
-    """r = w . gelu(W x + V i + b) + c, 0 to begin with."""
+    """r = w . gelu(W x + V h + b) + c, 0 to begin with."""
 
-    def __init__(self, n_behaviours: int, dim: int, hidden: int = 8) -> None:
+    def __init__(self, n_behaviours: int, hidden: int = 16) -> None:
         super().__init__()
         self.up = nn.Linear(n_behaviours * len(HALF_LIVES) + len(GAPS), hidden)
-        self.item = nn.Linear(dim, hidden, bias=False)
+        self.item = nn.Linear(HABITS, hidden, bias=False)
         self.down = nn.Linear(hidden, 1)
         nn.init.zeros_(self.down.weight)
         nn.init.zeros_(self.down.bias)
 
-    def forward(self, own: Own, item_vectors: Tensor) -> Tensor:
-        """(M,) r of each, from item_vectors (N, D) that own.items are rows of."""
-        out: Tensor = self.down(F.gelu(self.up(own.features) + self.item(item_vectors)[own.items]))  # (M, 1)
+    def forward(self, own: Own, habits: Tensor) -> Tensor:
+        """(M,) r of each, from the h (N, HABITS) of the items that own.items are rows of."""
+        out: Tensor = self.down(F.gelu(self.up(own.features) + self.item(habits[own.items])))  # (M, 1)
         return out.squeeze(-1)
-
-    def over(self, own: Own, n_rows: int, columns: Tensor, vectors: Tensor) -> Tensor:
-        """(B, C) r of B = n_rows users over sampled items: columns (C,) catalogue rows, vectors (C, D). 0: not had."""
-        distinct, place = torch.unique(columns, return_inverse=True)  # (C',) ascending, (C,)
-        at = torch.searchsorted(distinct, own.items)  # (M,)
-        here = distinct[at.clamp(max=len(distinct) - 1)] == own.items if len(distinct) else at < 0
-        kept = Own(own.rows[here], at[here], own.features[here])
-        # Any column of an item will do for its vector; the first, so that the sums of gradients never vary.
-        first = torch.full_like(distinct, len(columns)).scatter_reduce(
-            0, place, torch.arange(len(columns), device=place.device), "amin"
-        )
-        r = self(kept, vectors[first])
-        table: Tensor = r.new_zeros(n_rows, len(distinct)).index_put((kept.rows, kept.items), r)  # (B, C')
-        return table[:, place]
 
 
 def top_k_with(
@@ -138,13 +137,13 @@ def top_k_with(
     items: Tensor,
     k: int,
     own: Own,
-    r: Tensor,
+    scores_own: Tensor,
     *,
     exclude: Sequence[npt.NDArray[Any]] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """As `top_k`, with r (M,) added to the scores of each query's own items; still exact.
+    """As `top_k`, but each query's own items have the scores that are given, (M,); still exact.
 
-    The best of all other items are found first, then each query's own are scored and merged in.
+    The best of all other items are found first, then each query's own are merged in.
     """
     numbers = own.items.cpu().numpy()
     bounds = np.searchsorted(own.rows.cpu().numpy(), np.arange(len(queries) + 1))
@@ -153,9 +152,8 @@ def top_k_with(
     others = [np.concatenate(pair) for pair in zip(mine, out, strict=True)]
     scores, rows = (found.to(queries.device) for found in top_k(queries, items, k, exclude=others))
 
-    extra = (queries[own.rows] * items[own.items]).sum(-1) + r  # (M,)
     left_out = np.concatenate([np.isin(a, b) for a, b in zip(mine, out, strict=True)] or [np.zeros(0, dtype=bool)])
-    extra = extra.masked_fill(torch.from_numpy(left_out).to(extra.device), -torch.inf)
+    extra = scores_own.masked_fill(torch.from_numpy(left_out).to(scores_own.device), -torch.inf)  # (M,)
     widest = int(np.diff(bounds).max(initial=0))
     column = torch.arange(len(own.items), device=own.rows.device) - torch.from_numpy(bounds).to(own.rows)[own.rows]
     merged = scores.new_full((len(queries), k + widest), -torch.inf)

@@ -19,10 +19,11 @@ BLOCK = 4096  # users encoded at once
 
 @dataclass(frozen=True)
 class Habit:
-    """What the towers add to the score of an item that its user had before."""
+    """How the towers score what a user had before."""
 
     past: Past
     term: RepeatTerm
+    habits: Tensor  # (N, HABITS)
     moments: Tensor  # (U,) seconds
 
 
@@ -37,13 +38,13 @@ class Contender:
 
     @torch.no_grad()
     def scores(self, users: Array) -> Scores:
-        """(B, N) cosines, and the term for repeats where the towers have one."""
+        """(B, N) cosines, and in their place r for what was had before, where the towers have that."""
         who = torch.from_numpy(users)
         scores = self.users[who] @ self.items.T
         if self.habit is not None:
             events = self.habit.past.events
             own = self.habit.past.own(events.offsets[who + 1], who, self.habit.moments[who])
-            scores[own.rows, own.items] += self.habit.term(own, self.items)
+            scores[own.rows, own.items] = self.habit.term(own, self.habit.habits)
         return np.asarray(scores.numpy(), dtype=np.float32)
 
     def answer(self, asked: Questions, k: int) -> tuple[Array, float]:
@@ -97,7 +98,7 @@ def of_users(model: ThreeTowers, known: TrainingData, moments: Array | int, task
         users.append(model.users(ready.people.select(who), window, items)[:, task])
     habit = None
     if model.repeats is not None:
-        habit = Habit(past(events, len(model.config.inputs.behaviours)), model.repeats, asked)
+        habit = Habit(past(events, len(model.config.inputs.behaviours)), model.repeats, ready.features.habits, asked)
     return Contender(torch.cat(users), items, time.perf_counter() - began, habit)
 
 

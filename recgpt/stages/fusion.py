@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from recgpt.config import night_of
 from recgpt.errors import DataError
@@ -89,7 +90,9 @@ def _held_out(night: Night, scorer: Scorer, days: int) -> Iterable[tuple[Array, 
     for both in blocks(night.logs.histories(end, users=users, limit=night.users)):
         before = [history.until(night.until) for history in both]
         tags = scorer.tags(before)
-        vectors = scorer.user_vectors(before, scorer.events(before))
+        past_events = scorer.events(before)
+        vectors = scorer.user_vectors(before, past_events)
+        repeats = scorer.repeats(past_events, torch.arange(len(before)))
         for place, history in enumerate(before):
             wanted = _wanted(night, scorer, both[place], history)
             mine = tags.get(history.user_id, ())
@@ -98,7 +101,12 @@ def _held_out(night: Night, scorer: Scorer, days: int) -> Iterable[tuple[Array, 
             hidden = np.ones(len(scorer.items), dtype=bool)
             hidden[scorer.selection.rows] = False
             hidden[scorer.selection.left_out(history)] = True
-            user_scores = np.where(hidden, -np.inf, (scorer.items @ vectors[place]).numpy())
+            user_scores = (scorer.items @ vectors[place]).numpy()
+            if repeats is not None:
+                own, r = repeats
+                mine_too = own.rows == place
+                user_scores[own.items[mine_too].numpy()] = r[mine_too].numpy()
+            user_scores = np.where(hidden, -np.inf, user_scores)
             tag_scores = (scorer.items @ scorer.tag_vectors([tag.tag for tag in mine]).T).amax(1).numpy()
             yield user_scores, np.where(hidden, -np.inf, tag_scores), wanted
         done += len(both)

@@ -1,9 +1,9 @@
 """Candidates and lists for blocks of users, with the catalogue encoded once.
 
-    score = beta * (user.item + r) + (1 - beta) * tag.item
+    score = beta * user.item + (1 - beta) * tag.item
 
-so one exact top-k of beta * user + (1 - beta) * tag over the allowed items answers a (user, tag) pair. r is the term
-for what the user had before, where the towers have learnt one (towers/repeats.py), else 0.
+so one exact top-k of beta * user + (1 - beta) * tag over the allowed items answers a (user, tag) pair. For what the
+user had before r stands in the place of user.item, where the towers have learnt it (towers/repeats.py).
 """
 
 from collections import defaultdict
@@ -35,7 +35,8 @@ Array = npt.NDArray[Any]
 class Scorer:
     def __init__(self, night: Night, model: ThreeTowers) -> None:
         self.night, self.model = night, model
-        self.items = encode_items(model, item_features(items_of(night, model.config), model.config))  # (N, D)
+        features = item_features(items_of(night, model.config), model.config)
+        self.items, self.habits = encode_items(model, features), features.habits  # (N, D), (N, HABITS)
         self.selection = Selection(night.config.score, night.logs.catalogue, night.logs.behaviours, night.until)
         self._allowed = self.items[torch.from_numpy(self.selection.rows)]  # (A, D)
         self._codes = behaviour_codes(night)
@@ -43,7 +44,7 @@ class Scorer:
 
     def recommend(self, block: Sequence[History]) -> dict[str, list[dict[str, Any]]]:
         """The ranked rows of each user that has tags."""
-        beta, tags = self.night.config.score.beta, self.tags(block)
+        tags = self.tags(block)
         asked = [(place, tag) for place, history in enumerate(block) for tag in tags.get(history.user_id, ())]
         if not asked or not len(self._allowed):
             return {}
@@ -52,8 +53,8 @@ class Scorer:
         users = self.user_vectors(block, past_events)[places]  # (Q, D)
         tag_vectors = self.tag_vectors([tag.tag for _, tag in asked])  # (Q, D)
         repeats = self.repeats(past_events, places)
-        scores, rows = self._search(beta * users + (1 - beta) * tag_vectors, block, places, repeats)
-        bonus = {} if repeats is None else _by_pair(*repeats)
+        scores, rows = self._search(users, tag_vectors, block, places, repeats)
+        had = {} if repeats is None else _by_pair(*repeats)
         ranked: dict[str, list[dict[str, Any]]] = {}
         starts = np.searchsorted(places.numpy(), np.arange(len(block) + 1))
         for place in np.flatnonzero(np.diff(starts)).tolist():
@@ -67,8 +68,9 @@ class Scorer:
                     "item_id": self.night.logs.catalogue.ids[of_items[n]],
                     "rank": rank,
                     "score": float(of_scores[n]),
-                    "user_score": float(users[queries[n]] @ self.items[of_items[n]])
-                    + bonus.get((queries[n], of_items[n]), 0.0),
+                    "user_score": had.get(
+                        (queries[n], of_items[n]), float(users[queries[n]] @ self.items[of_items[n]])
+                    ),
                     "tag_score": float(tag_vectors[queries[n]] @ self.items[of_items[n]]),
                     "tag_id": asked[queries[n]][1].id,
                     "interest_id": asked[queries[n]][1].interest_id,
@@ -78,9 +80,11 @@ class Scorer:
         return ranked
 
     def _search(
-        self, queries: Tensor, block: Sequence[History], places: Tensor, repeats: tuple[Own, Tensor] | None
+        self, users: Tensor, tags: Tensor, block: Sequence[History], places: Tensor, repeats: tuple[Own, Tensor] | None
     ) -> tuple[Array, Array]:
         """Scores and rows of the catalogue (Q, k), -1 for nothing, of the best allowed items of each query."""
+        beta = self.night.config.score.beta
+        queries = beta * users + (1 - beta) * tags  # (Q, D)
         left_out = [self.selection.places(self.selection.left_out(history)) for history in block]
         exclude = [left_out[place] for place in places.tolist()]
         if repeats is None:
@@ -90,8 +94,9 @@ class Scorer:
             at = torch.from_numpy(self.selection.places(own.items.numpy()))
             here = at >= 0
             own = Own(own.rows[here], at[here], own.features[here])
-            r = self.night.config.score.beta * r[here]
-            scores, found = top_k_with(queries, self._allowed, self.selection.pool, own, r, exclude=exclude)
+            by_tag = (tags[own.rows] * self._allowed[own.items]).sum(-1)  # (M,)
+            mixed = beta * r[here] + (1 - beta) * by_tag
+            scores, found = top_k_with(queries, self._allowed, self.selection.pool, own, mixed, exclude=exclude)
         rows = np.append(self.selection.rows, -1)[found.numpy()]  # place -1 is the last: -1 again
         return scores.numpy(), rows
 
@@ -118,7 +123,7 @@ class Scorer:
         if self.model.repeats is None:
             return None
         own = past(past_events, len(self.model.config.inputs.behaviours)).latest(users, self._now)
-        return own, self.model.repeats(own, self.items)
+        return own, self.model.repeats(own, self.habits)
 
     def tags(self, block: Sequence[History]) -> dict[str, list[Tag]]:
         """The tags of each user that hold on the night's day."""

@@ -26,7 +26,7 @@ from recgpt.words import Stage, Training
 from towers.checkpoint import Checkpoint, load, save
 from towers.config import Inputs, TowersConfig, TowersError
 from towers.data import TrainingData
-from towers.features import Items, Users, item_features, text_features
+from towers.features import Items, Users, item_features, read_counts, text_features
 from towers.model import ThreeTowers
 from towers.scoring import encode_items, encode_tags
 from towers.tag_texts import TagTexts, joined, query_tags, tag_texts, title_tags
@@ -195,12 +195,14 @@ def items_of(night: Night, config: TowersConfig) -> Items:
     catalogue = night.logs.catalogue
     prices = catalogue.prices[:, None] if config.inputs.item_numbers else None
     items = Items(catalogue.ids, catalogue.titles, catalogue.categories, catalogue.brands, prices, night.vectors)
-    if not config.features.popularity:
+    if not read_counts(config):
         return items
-    counts = np.zeros(len(items), dtype=np.int64)
-    for found, _, _, _ in _learnt_events(night):
-        counts += np.bincount(found, minlength=len(items))
-    return replace(items, counts=counts)
+    events, pairs = np.zeros(len(items), dtype=np.int64), np.zeros(0, dtype=np.int64)
+    for found, users, _, _ in _learnt_events(night):
+        known = found >= 0
+        events += np.bincount(found[known], minlength=len(items))
+        pairs = np.union1d(pairs, users[known].astype(np.int64) * len(items) + found[known])  # a user and an item, once
+    return replace(items, counts=np.stack([events, np.bincount(pairs % len(items), minlength=len(items))], axis=1))
 
 
 def users_of(people: Sequence[tuple[str, Mapping[str, str]]], config: TowersConfig) -> Users:

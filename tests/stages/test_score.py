@@ -129,7 +129,7 @@ def test_a_tag_that_was_retired_by_then_brings_nothing(scored: Any) -> None:
     assert not scored.rows(Recommendation)
 
 
-def test_what_the_user_had_before_is_part_of_the_score(project: Any) -> None:
+def test_what_the_user_had_before_is_scored_by_that(project: Any) -> None:
     project.configure(**{"towers.network": {"repeats": True}, "score": {"leave_out": [], "top_k": 30, "per_tag": 30}})
     project.run(Stage.INTERESTS, Stage.TAGS, Stage.TOWERS)
     tonight = night(project)
@@ -137,7 +137,7 @@ def test_what_the_user_had_before_is_part_of_the_score(project: Any) -> None:
     scorer = Scorer(tonight, model)
     assert model.repeats is not None
     with torch.no_grad():
-        model.repeats.down.bias.fill_(0.7)  # so that whatever was had before gets at least about this much
+        model.repeats.down.bias.fill_(0.7)  # so that whatever was had before gets this much
         model.repeats.down.weight.zero_()
     seen = 0
     for history in tonight.histories():
@@ -146,9 +146,8 @@ def test_what_the_user_had_before_is_part_of_the_score(project: Any) -> None:
             place = tonight.logs.catalogue.row_of(row["item_id"])
             plain = float(scorer.user_vectors([history], scorer.events([history]))[0] @ scorer.items[place])
             learnt = history.items[scorer._codes[history.behaviours] >= 0]
-            bonus = 0.7 if place in learnt else 0.0
-            seen += bonus > 0
-            assert row["user_score"] == pytest.approx(plain + bonus, abs=1e-5)
+            seen += place in learnt
+            assert row["user_score"] == pytest.approx(0.7 if place in learnt else plain, abs=1e-5)
             assert row["score"] == pytest.approx(0.5 * row["user_score"] + 0.5 * row["tag_score"], abs=1e-5)
         assert had
     assert seen

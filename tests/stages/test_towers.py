@@ -37,8 +37,10 @@ def test_what_the_settings_ask_for_is_read_from_the_logs(project: Any) -> None:
     assert any(data.user_fields["city"])
     assert np.array_equal(data.item_numbers[:, 0], night.logs.catalogue.prices, equal_nan=True)
     counts = towers.items_of(night, config).counts
-    assert counts.sum() == len(data.items)
-    assert counts[data.items[0]] == (data.items == data.items[0]).sum()
+    pairs = {(user, item) for user, item in zip(data.users.tolist(), data.items.tolist(), strict=True)}
+    assert counts.sum(axis=0).tolist() == [len(data.items), len(pairs)]
+    first = data.items[0]
+    assert counts[first].tolist() == [(data.items == first).sum(), sum(item == first for _, item in pairs)]
     texts = set(data.tag_texts)
     bought = data.items[data.behaviours == config.inputs.behaviours.index("purchase")]
     assert data.titles[bought[0]] in texts

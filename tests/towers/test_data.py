@@ -111,7 +111,8 @@ def test_all_of_it_is_moved_and_named(small, rich):
     ready = prepare(RICH, config) if rich else prepare(DATA, small)
     texts = [text for text in (ready.features.text, ready.tags) if text is not None]
     assert len(texts) == 1 + rich
-    parts = [ready.features.keys, ready.features.numbers, ready.people.keys, ready.people.numbers, ready.kinds]
+    parts = [ready.features.keys, ready.features.numbers, ready.features.habits]
+    parts += [ready.people.keys, ready.people.numbers, ready.kinds]
     parts += [part for text in texts for part in (text.bags.rows, text.bags.offsets, text.vectors) if part is not None]
     parts += [ready.events.offsets, ready.events.items, ready.events.behaviours, ready.events.times, ready.weights]
     parts += [ready.train, ready.held_out, ready.validation, ready.tag_items, ready.tag_rows]
@@ -147,3 +148,19 @@ def test_datetimes_are_moments_too(small):
 def test_data_that_do_not_fit_are_refused(small, wrong, message):
     with pytest.raises(TowersError, match=message):
         prepare(replace(DATA, **wrong), small)
+
+
+def test_older_events_count_less_in_the_loss(small):
+    data = replace(DATA, weights=np.array([1.0, 2.0, 1.0, 1.0, 1.0]))
+    ages = DATA.times.max() - DATA.times
+    for times in (DATA.times * 86_400, np.datetime64("2026-01-01") + DATA.times.astype("timedelta64[D]")):
+        aged = prepare(replace(data, times=times), small.but(training={"half_life": 4.0}))
+        order = np.argsort(DATA.users, kind="stable")
+        expected = (data.weights * 0.5 ** (ages / 4.0))[order]
+        assert aged.weights.tolist() == pytest.approx(expected.tolist())
+    # What is neither learnt from nor held out is not the newest.
+    newest = int(DATA.times.argmax())
+    unused = replace(data, unused=np.arange(5) == newest)
+    kept = prepare(replace(unused, times=DATA.times * 86_400), small.but(training={"half_life": 4.0}))
+    second = np.sort(DATA.times)[-2]
+    assert kept.weights[0].item() == pytest.approx((data.weights * 0.5 ** ((second - DATA.times) / 4.0))[order][0])

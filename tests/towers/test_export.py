@@ -46,6 +46,12 @@ def write(tmp_path, model, vectors):
     return write
 
 
+def test_vectors_that_hold_no_score_for_repeats_say_so(tmp_path, model):
+    apart = ThreeTowers(model.config.but(network={"repeats": True}))
+    manifest = export(tmp_path / "out", apart, version="x", items=[], users=[], index=False, onnx=False)
+    assert manifest["ranks"] == load_export(tmp_path / "out").manifest["ranks"] == "new"
+
+
 def test_vectors_come_back_with_their_ids(write, vectors):
     folder, manifest = write()
     found = load_export(folder)
@@ -57,7 +63,7 @@ def test_vectors_come_back_with_their_ids(write, vectors):
         assert manifest[name]["rows"] == len(ids)
     assert found.manifest == manifest
     assert manifest["config"]["network"]["dim"] == 4
-    assert manifest["towers"] == "sha256:one"
+    assert (manifest["towers"], manifest["ranks"]) == ("sha256:one", "all")
 
 
 def test_hashes_are_of_ids_and_vectors_in_their_order(write, vectors):

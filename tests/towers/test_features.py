@@ -32,7 +32,7 @@ def rich_items(order):
     columns = (list("abcd"), ["one thing", "two", "", "four"], ["X > Y > Z", "X > W", "", "X"], ["p", "", "q", "p"])
     numbers = np.array([[1, 2], [3, np.nan], [5, 6], [7, 8]])
     picked = ([column[n] for n in order] for column in columns)
-    return Items(*picked, numbers[order], vectors[order], np.array([0, 1, 2, 9])[order])
+    return Items(*picked, numbers[order], vectors[order], np.array([[0, 0], [1, 1], [2, 1], [9, 6]])[order])
 
 
 def test_category_words_are_part_of_the_text():
@@ -61,6 +61,18 @@ def test_numbers_come_with_popularity_last():
     assert found[1, 1].isnan()
     assert found[:, 0].tolist() == [1, 3, 5, 7]
     assert item_features(rich_items([0]), RICH.but(features={"numbers": False})).numbers.shape == (1, 1)
+
+
+def test_habits_are_how_often_an_item_is_taken_and_how_often_by_one_user():
+    habits = CONFIG.but(inputs=vars(RICH.inputs), network={"repeats": True})
+    found = item_features(rich_items([0, 1, 2, 3]), habits)
+    assert found.numbers.shape == (4, 0)
+    assert found.habits[:, 0].tolist() == pytest.approx(np.log10([1, 2, 3, 10]).tolist())
+    assert found.habits[:, 1].tolist() == pytest.approx(np.log([1, 1, 2, 1.5]).tolist())
+    assert not item_features(replace(rich_items([3]), vectors=None), CONFIG).habits.any()  # nobody reads them
+    for counts in (None, np.ones(1), np.ones((1, 3)), np.ones((2, 2))):
+        with pytest.raises(TowersError, match="two counts of each of the 1 items"):
+            item_features(replace(rich_items([3]), counts=counts), habits)
 
 
 def test_without_numbers_there_is_a_column_of_none():
@@ -96,6 +108,7 @@ def test_select_keeps_all_parts_together():
         (part.numbers.nan_to_num(-1), alone.numbers.nan_to_num(-1)),
         (part.text.bags.rows, alone.text.bags.rows),
         (part.text.vectors, alone.text.vectors),
+        (part.habits, alone.habits),
     ):
         assert torch.equal(mine, theirs)
     users = Users(["u", "v"], {"city": ["Rome", "Bonn"]}, np.array([[1.0], [2.0]]))

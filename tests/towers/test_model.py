@@ -26,7 +26,8 @@ def window(items, behaviours):
 def rich_items(config):
     vectors = np.eye(3, dtype=np.float32)
     return item_features(
-        Items(*NAMES, ["p", "", "q"], np.array([[1.0], [np.nan], [9.0]]), vectors, np.array([0, 1, 5])), config
+        Items(*NAMES, ["p", "", "q"], np.array([[1.0], [np.nan], [9.0]]), vectors, np.array([[0, 0], [1, 1], [5, 2]])),
+        config,
     )
 
 

@@ -90,7 +90,8 @@ def test_nobody_had_anything():
     for rows in (events([(NONE, NONE, NONE)] * 2), events([(np.array([-1]), np.array([0]), np.array([5]))] * 2)):
         own = past(rows, 1).latest(torch.tensor([0, 1]), 10)
         assert len(own.rows) == len(own.items) == len(own.features) == 0
-        assert RepeatTerm(1, 2)(own, torch.zeros(3, 2)).shape == (0,)
+        assert RepeatTerm(1)(own, torch.zeros(3, 2)).shape == (0,)
+        assert own.places(torch.tensor([0, 1]), torch.tensor([0, 2])).tolist() == [-1, -1]
 
 
 def own_of(rows, items):
@@ -100,16 +101,16 @@ def own_of(rows, items):
 
 def learnt(hidden=3):
     torch.manual_seed(0)
-    term = RepeatTerm(1, 2, hidden).double()
+    term = RepeatTerm(1, hidden).double()
     with torch.no_grad():
         term.down.weight.normal_()
         term.down.bias.fill_(0.7)
     return term
 
 
-def r_by_hand(term, x, vector):
+def r_by_hand(term, x, habit):
     w = {name: p.detach().numpy() for name, p in term.named_parameters()}
-    up = w["up.weight"] @ x.double().numpy() + w["up.bias"] + w["item.weight"] @ vector.numpy()
+    up = w["up.weight"] @ x.double().numpy() + w["up.bias"] + w["item.weight"] @ habit.numpy()
     gelu = [u / 2 * (1 + math.erf(u / math.sqrt(2))) for u in up]
     return float(w["down.weight"][0] @ gelu + 0.7)
 
@@ -118,55 +119,46 @@ def double(own):
     return Own(own.rows, own.items, own.features.double())
 
 
-VECTORS = torch.tensor([[0.3, -1.0], [1.0, 2.0], [-0.5, 0.25], [0.0, 1.0]], dtype=torch.float64)
+HABITS = torch.tensor([[0.3, -1.0], [1.0, 2.0], [-0.5, 0.25], [0.0, 1.0]], dtype=torch.float64)
 
 
 def test_the_term_is_its_formula_and_begins_at_zero():
     own = double(own_of([0, 0, 1], [3, 2, 2]))
-    assert RepeatTerm(1, 2).double()(own, VECTORS).tolist() == [0, 0, 0]
+    assert RepeatTerm(1).double()(own, HABITS).tolist() == [0, 0, 0]
     term = learnt()
-    expected = [r_by_hand(term, x, VECTORS[item]) for x, item in zip(own.features, [3, 2, 2], strict=True)]
-    assert term(own, VECTORS).tolist() == pytest.approx(expected)
+    expected = [r_by_hand(term, x, HABITS[item]) for x, item in zip(own.features, [3, 2, 2], strict=True)]
+    assert term(own, HABITS).tolist() == pytest.approx(expected)
 
 
 def test_it_learns_from_the_first_step_on():
-    term = RepeatTerm(1, 2).double()
-    term(double(own_of([0], [1])), VECTORS).sum().backward()
+    term = RepeatTerm(1).double()
+    term(double(own_of([0], [1])), HABITS).sum().backward()
     assert term.down.weight.grad.abs().sum() > 0
 
 
-def test_over_sampled_items_r_stands_where_a_user_had_one_and_nowhere_else():
-    # catalogue rows 4, 9 and 7; a batch holds 4 twice, 9 not at all, and 2 and 99 that nobody here had
-    own, term = double(own_of([0, 0, 2], [4, 9, 7])), learnt()
-    columns = torch.tensor([7, 4, 2, 4, 99])
-    vectors = VECTORS[[0, 1, 2, 1, 3]]
-    four, seven = r_by_hand(term, own.features[0], VECTORS[1]), r_by_hand(term, own.features[2], VECTORS[0])
-    expected = torch.tensor([[0, four, 0, four, 0], [0] * 5, [seven, 0, 0, 0, 0]], dtype=torch.float64)
-    assert torch.allclose(term.over(own, 3, columns, vectors), expected)
-    assert term.over(own, 3, columns[:0], vectors[:0]).shape == (3, 0)
-    assert not term.over(double(own_of([], [])), 3, columns, vectors).any()
-    # an item beyond all columns is not taken for the last of them
-    assert not term.over(double(own_of([0], [100])), 3, columns, vectors).any()
-
-
-def test_gradients_over_sampled_items():
-    own, term = double(own_of([0, 0, 2], [4, 9, 7])), learnt()
-    columns = torch.tensor([7, 4, 1])
-    vectors = VECTORS[[0, 1, 2]].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: term.over(own, 3, columns, v), vectors)
-    term.over(own, 3, columns, vectors).sum().backward()
+def test_gradients_of_the_term():
+    term, own = learnt(), double(own_of([0, 0, 2], [1, 3, 2]))
+    assert torch.autograd.gradcheck(lambda h: term(own, h), HABITS.clone().requires_grad_())
+    term(own, HABITS).sum().backward()
     assert all(p.grad.any() for p in term.parameters())
+
+
+def test_where_a_pair_stands_among_what_was_had():
+    own = own_of([0, 0, 2, 2], [9, 4, 4, 1])  # a user's items in any order
+    users, items = torch.tensor([0, 2, 0, 2, 1, 2, 0]), torch.tensor([4, 1, 9, 4, 4, 9, 99])
+    assert own.places(users, items).tolist() == [1, 3, 0, 2, -1, -1, -1]
+    assert own.places(users[:0], items[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_top_k_with_equals_sorting_all_scores(k):
     torch.manual_seed(0)
     queries, items = torch.randint(-2, 3, (4, 3)).float(), torch.randint(-2, 3, (6, 3)).float()  # many ties
-    own, r = own_of([0, 0, 0, 2, 3], [5, 0, 3, 1, 2]), torch.tensor([1.0, 2.0, -3.0, 0.0, 5.0])
+    own, given = own_of([0, 0, 0, 2, 3], [5, 0, 3, 1, 2]), torch.tensor([1.0, 2.0, -3.0, 0.0, 5.0])
     exclude = [np.array([0, 1, -1]), NONE, np.array([4]), np.array([2, 3])]
-    scores, rows = top_k_with(queries, items, k, own, r, exclude=exclude)
+    scores, rows = top_k_with(queries, items, k, own, given, exclude=exclude)
     whole = queries @ items.T
-    whole[own.rows, own.items] += r
+    whole[own.rows, own.items] = given
     for q in range(4):
         for item in exclude[q]:
             if item >= 0:

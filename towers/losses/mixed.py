@@ -34,20 +34,18 @@ def mixed_softmax(
     catalogue: int,
     temperature: float | Tensor,
     weights: Tensor | None = None,
-    bonus: Tensor | None = None,
 ) -> Tensor:
     """Softmax over the batch's items and drawn ones, with the logQ of the mixture, the mean over rows.
 
-        s_ij = (<q_i, v_j> + r_ij) / t - log Q'_j,    Q'_j = (B Q_j + S / N) / (B + S)       j over B + S items
+        s_ij = <q_i, v_j> / t - log Q'_j,    Q'_j = (B Q_j + S / N) / (B + S)       j over B + S items
         L = -sum_i w_i log( exp s_ii / sum_{j not in hits_i} exp s_ij ) / sum_i w_i
 
     In-batch negatives alone never show an item without events, so nothing keeps its score down; drawn ones do.
 
     Inputs: queries (B, D), items (B, D) their positives, drawn (S, D) drawn evenly from N = `catalogue` items, log_q
     (B + S,) log of each one's share among the positives (`log_frequency`), hits (B, B + S) bool places left out
-    (`accidental_hits` beside `drawn_hits`), weights (B,) not negative, bonus (B, B + S) r of a score that is more than
-    a dot product; 0 without. With S = 0 it is `sampled_softmax`.
+    (`accidental_hits` beside `drawn_hits`), weights (B,) not negative. With S = 0 it is `sampled_softmax`.
     Source: Yang et al., WWW 2020 companion (mixed negative sampling).
     """
     shares = log_mixture(log_q, len(items), len(drawn), catalogue)  # (B + S,)
-    return sampled_softmax(queries, torch.cat([items, drawn]), shares, hits, temperature, weights, bonus)
+    return sampled_softmax(queries, torch.cat([items, drawn]), shares, hits, temperature, weights)

@@ -88,13 +88,13 @@ class Fit:
         return mean
 
     def batches(self, order: torch.Generator) -> Iterator[Batch]:
-        """All events once, in random order, in equal parts."""
+        """All events once, or what they ask for, in random order, in equal parts."""
         ready = self.ready
-        shuffled = ready.train[torch.randperm(len(ready.train), generator=order).to(ready.train.device)]
-        for places in shuffled.chunk(self.steps_an_epoch):
+        shuffled, moments = self.objective.asking.shuffled(ready.train, order)
+        for places, asked in zip(shuffled.chunk(self.steps_an_epoch), moments.chunk(self.steps_an_epoch), strict=True):
             pairs = self._drawn(order, len(places) if self.objective.with_tags else 0, len(ready.tag_rows))
             negatives = self._drawn(order, self.objective.n_negatives, len(ready.features))
-            yield Batch(places, pairs, negatives)
+            yield Batch(places, pairs, negatives, asked)
 
     def step(self, batch: Batch) -> Tensor:
         """Learn from one batch; its loss before."""

@@ -2,10 +2,13 @@
 
     L = L_user-item + sum of weight * L_term        over tag, category, corruption, chain and distillation
 
+With network.repeats L_user-item is that of what was new, and L_own (own.py) is one more term.
+
 Where the network has two members, each learns by itself: terms of vectors that meet are taken of each member's own, and
 the mean of both is the term. A loss of the summed score would let one member lean on the other.
 
-An event is asked for from what its user did before it; in a batch each item is encoded once, whatever it is used for.
+An event is asked for from what its user did before it, or before the days that it lies in (questions.py); in a batch
+each item is encoded once, whatever it is used for.
 Encoding may run in bf16, losses are fp32. With several processes each encodes its part of the batch, and every one has
 the loss of the whole (training/distributed.py).
 """
@@ -25,13 +28,15 @@ from towers.losses.chain import chain_loss
 from towers.losses.corruption import info_nce, masked_views
 from towers.losses.full_softmax import full_softmax
 from towers.losses.gbce import gbce
-from towers.losses.mixed import drawn_hits, mixed_softmax
-from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+from towers.losses.mixed import drawn_hits, log_mixture, mixed_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax, shared_softmax
 from towers.losses.temperature import Temperature
 from towers.model import ThreeTowers, part_of
 from towers.repeats import Past, past
 from towers.training.distillation import AuxiliaryHead, Teacher, distillation
 from towers.training.distributed import World
+from towers.training.own import Had, had_before, own_loss
+from towers.training.questions import Asking, among, first_of
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,11 @@ class Batch:
     places: Tensor  # (B,) positions of events
     pairs: Tensor  # (P,) of an item and a tag
     negatives: Tensor  # (S,) item rows, drawn evenly
+    moments: Tensor  # (B,) seconds, from which the events are asked for
 
     def split(self, who: World) -> tuple["Batch", "Batch"]:
         """In the order in which the processes' parts are joined, and this process's part."""
-        columns = (self.places, self.pairs, self.negatives)
+        columns = (self.places, self.pairs, self.negatives, self.moments)
         joined = (torch.cat([column[rank :: who.size] for rank in range(who.size)]) for column in columns)
         return Batch(*joined), Batch(*(who.part(column) for column in columns))
 
@@ -54,8 +60,9 @@ class BatchInputs:
     """What the towers read of a batch. Its M items are there once each; if the loss asks for all, the catalogue."""
 
     items: ItemFeatures  # (M,)
-    people: UserFeatures  # (B,)
-    window: Window  # (B, H) places among the M
+    people: UserFeatures  # (Q,) of the questions
+    window: Window  # (Q, H) places among the M
+    rows: Tensor  # (B,) the events' questions
     tags: TextFeatures | None  # (P,)
     targets: Tensor  # (B,) places among the M of the events' items
     negatives: Tensor  # (S,)
@@ -101,7 +108,7 @@ class Objective(nn.Module):
 
     def read(self, ready: Prepared) -> None:
         """From now on these data: the same, with ties in another order."""
-        self.ready = ready
+        self.ready, self.asking = ready, Asking(ready, self.config.training.horizon)
         if self.config.network.repeats:
             self.past = past(ready.events, len(self.config.inputs.behaviours))
 
@@ -124,10 +131,10 @@ class Objective(nn.Module):
             views = self._views(model, mine) if self.loss.corruption else None
         found = Encoded(*(self.who.gather(getattr(found, part.name)) for part in fields(found)))
 
-        bonus, count = self._bonus(model, whole, found), self.config.network.members
+        had, count = self._had(whole), self.config.network.members
         loss = torch.zeros((), device=self.who.device)
         for member, parts in enumerate(found.members(count)):
-            term = self._user_item(whole, parts, part_of(catalogue, member, count), bonus)
+            term = self._user_item(whole, parts, part_of(catalogue, member, count), had)
             if len(whole.pairs) and self.loss.tag:
                 term = term + self.loss.tag * self._tag(whole, parts)
             if len(whole.pairs) and self.loss.category:
@@ -135,6 +142,12 @@ class Objective(nn.Module):
             if self.chain_bias is not None:
                 term = term + self.loss.chain * self._chain(whole, parts, self.chain_bias)
             loss = loss + term / count
+        if model.repeats is not None and had is not None:
+            habits, items = self.ready.features.habits, torch.cat([found.wanted, found.negatives])
+            shares, weights = self._log_shares(whole), self.ready.weights[whole.places]
+            loss = loss + own_loss(
+                model.repeats, habits, had, found.asked[:, 0], items, shares, self.temperature(), weights
+            )
         if views is not None:
             loss = loss + self.loss.corruption * info_nce(*views, self.temperature())
         if self.auxiliary is not None and self.teacher is not None:
@@ -144,8 +157,8 @@ class Objective(nn.Module):
     def inputs(self, batch: Batch) -> BatchInputs:
         """Looked up in the data."""
         ready, read = self.ready, self.config.features
-        users = ready.users[batch.places]
-        window = ready.events.before(batch.places, users, read.history)
+        asked = self.asking.questions(batch.places, batch.moments)
+        window = ready.events.before(asked.ends, asked.users, read.history, asked.moments)
         targets, described = self._targets(batch), ready.tag_items[batch.pairs]
         parts = [targets, batch.negatives, described, window.items.flatten().clamp(min=0)]
         wanted, lengths = torch.cat(parts), [len(part) for part in parts]
@@ -154,8 +167,9 @@ class Objective(nn.Module):
         of_targets, of_negatives, of_described, of_window = torch.split(places, lengths)
         return BatchInputs(
             items=ready.features if rows is None else ready.features.select(rows),
-            people=ready.people.select(users),
+            people=ready.people.select(asked.users),
             window=replace(window, items=torch.where(window.items >= 0, of_window.view_as(window.items), -1)),
+            rows=asked.rows,
             tags=None if ready.tags is None else ready.tags.select(ready.tag_rows[batch.pairs]),
             targets=of_targets,
             negatives=of_negatives,
@@ -166,7 +180,7 @@ class Objective(nn.Module):
         """The vectors of a batch, and (M, D) those of all its items."""
         vectors = model.items(read.items)  # (M, D)
         encoded = Encoded(
-            asked=model.users(read.people, read.window, vectors),
+            asked=model.users(read.people, read.window, vectors)[read.rows],
             wanted=vectors[read.targets],
             negatives=vectors[read.negatives],
             tags=model.tags(read.tags) if read.tags is not None and len(read.tags) else vectors[:0],
@@ -174,16 +188,14 @@ class Objective(nn.Module):
         )
         return encoded, vectors
 
-    def _bonus(self, model: ThreeTowers, batch: Batch, found: Encoded) -> Tensor | None:
-        """(B, B + S) of the term for repeats."""
-        if model.repeats is None or self.past is None:
+    def _had(self, batch: Batch) -> Had | None:
+        """None: towers without a score of its own for what was had before."""
+        if self.past is None:
             return None
-        own = self.past.own(batch.places, self.ready.users[batch.places])
-        sampled = torch.cat([self._targets(batch), batch.negatives])  # (B + S,)
-        vectors = torch.cat([found.wanted, found.negatives])  # (B + S, D)
-        return model.repeats.over(own, len(batch.places), sampled, vectors)
+        asked = self.asking.questions(batch.places, batch.moments)
+        return had_before(self.past, asked, self._targets(batch), self._sampled(batch))
 
-    def _user_item(self, batch: Batch, found: Encoded, catalogue: Tensor, bonus: Tensor | None) -> Tensor:
+    def _user_item(self, batch: Batch, found: Encoded, catalogue: Tensor, had: Had | None) -> Tensor:
         targets, weights, t = self._targets(batch), self.ready.weights[batch.places], self.temperature()
         asked, n_items = (
             found.asked[torch.arange(len(targets), device=targets.device), self._tasks(batch)],
@@ -191,15 +203,31 @@ class Objective(nn.Module):
         )
         if self.user_item == "full":
             return full_softmax(asked, catalogue, targets, t, weights)
+        if self.asking.stretch and self.user_item in ("mixed", "in_batch"):
+            return self._shared(batch, found, had)
         drawn = drawn_hits(targets, batch.negatives)  # (B, S)
         if self.user_item == "gbce":
             return gbce(asked, found.wanted, found.negatives, drawn, n_items, self.loss.calibration, t, weights)
         hits = torch.cat([self._hits(batch), drawn], dim=1)  # (B, B + S)
-        sampled = torch.cat([targets, batch.negatives])  # (B + S,)
-        log_q = self.log_q_items[sampled]
+        if had is not None:
+            hits, weights = hits | had.hits, weights * had.new
+        log_q = self.log_q_items[self._sampled(batch)]
         if self.user_item == "mixed":
-            return mixed_softmax(asked, found.wanted, found.negatives, log_q, hits, n_items, t, weights, bonus)
-        return sampled_softmax(asked, found.wanted, log_q, hits, t, weights, bonus)
+            return mixed_softmax(asked, found.wanted, found.negatives, log_q, hits, n_items, t, weights)
+        return sampled_softmax(asked, found.wanted, log_q, hits, t, weights)
+
+    def _shared(self, batch: Batch, found: Encoded, had: Had | None) -> Tensor:
+        """The same, where many events are one question."""
+        tasks, n_tasks, weights = self._tasks(batch), found.asked.shape[1], self.ready.weights[batch.places]
+        asked = self.asking.questions(batch.places, batch.moments)
+        askers, rows = torch.unique(asked.rows * n_tasks + tasks, return_inverse=True)  # (A,), (B,)
+        first = first_of(rows, len(askers))
+        queries = found.asked[first, tasks[first]]  # (A, D)
+        hits = among(rows, self._targets(batch), len(askers), self._sampled(batch))  # (A, B + S) what they want
+        if had is not None:
+            hits, weights = hits | had.among[askers // n_tasks], weights * had.new
+        items, t = torch.cat([found.wanted, found.negatives]), self.temperature()
+        return shared_softmax(queries, rows, items, self._log_shares(batch), hits, t, weights)
 
     def _tag(self, batch: Batch, found: Encoded) -> Tensor:
         tags, items = self.ready.tag_rows[batch.pairs], self.ready.tag_items[batch.pairs]
@@ -247,6 +275,15 @@ class Objective(nn.Module):
 
     def _targets(self, batch: Batch) -> Tensor:
         return self.ready.events.items[batch.places]
+
+    def _sampled(self, batch: Batch) -> Tensor:
+        """(B + S,) the items at hand."""
+        return torch.cat([self._targets(batch), batch.negatives])
+
+    def _log_shares(self, batch: Batch) -> Tensor:
+        """(B + S,) of the items at hand, among what is sampled."""
+        log_q = self.log_q_items[self._sampled(batch)]
+        return log_mixture(log_q, len(batch.places), len(batch.negatives), len(self.log_q_items))
 
     def _tasks(self, batch: Batch) -> Tensor:
         return self.task_of[self.ready.events.behaviours[batch.places]]

@@ -50,16 +50,6 @@ def test_without_drawn_items_it_is_the_softmax_over_the_batch():
     assert mixed.item() == pytest.approx(sampled_softmax(queries, items, log_q, hits, 0.3).item(), rel=1e-6)
 
 
-def test_a_bonus_is_part_of_the_score():
-    """<q, v> + r: a bonus does what a further coordinate would, in which the query is 1 and the item r."""
-    torch.manual_seed(0)
-    queries, items, drawn, r = torch.randn(4, 3), torch.randn(4, 3), torch.randn(2, 3), torch.randn(6)
-    log_q, hits = torch.rand(6).log(), torch.zeros(4, 6, dtype=torch.bool)
-    with_bonus = mixed_softmax(queries, items, drawn, log_q, hits, 100, 0.3, bonus=r.expand(4, 6))
-    wider = (torch.cat([x, y], 1) for x, y in ((queries, torch.ones(4, 1)), (items, r[:4, None]), (drawn, r[4:, None])))
-    assert with_bonus.item() == pytest.approx(mixed_softmax(*wider, log_q, hits, 100, 0.3).item(), rel=1e-5)
-
-
 def test_gradients_reach_all_three():
     torch.manual_seed(0)
     parts = [torch.randn(n, 3, dtype=F64, requires_grad=True) for n in (4, 4, 5)]

@@ -1,9 +1,10 @@
+import itertools
 import math
 
 import pytest
 import torch
 
-from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax, shared_softmax
 
 
 def test_formula_by_hand():
@@ -80,16 +81,6 @@ def test_further_columns_are_negatives_of_every_row():
     assert sampled_softmax(queries, items, torch.zeros(3), none, 1.0).item() == pytest.approx(each)
 
 
-def test_a_bonus_is_part_of_the_score():
-    queries = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    items, bonus = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]]), torch.tensor([[0.5, 0.0], [0.0, -0.3]])
-    # s = (<q, v> + r) / .5: row 0: 3, 1.2; row 1: 0, 1
-    first, second = -math.log(math.e**3 / (math.e**3 + math.e**1.2)), -math.log(math.e / (1 + math.e))
-    none = torch.zeros(2, 2, dtype=torch.bool)
-    got = sampled_softmax(queries, items, torch.zeros(2), none, 0.5, bonus=bonus)
-    assert got.item() == pytest.approx((first + second) / 2)
-
-
 def test_bf16_is_widened():
     narrow, none = torch.randn(4, 3, dtype=torch.bfloat16), torch.zeros(4, 4, dtype=torch.bool)
     got = sampled_softmax(narrow, narrow, torch.zeros(4), none, 0.1)
@@ -103,3 +94,45 @@ def test_a_learnt_temperature_gets_its_gradient():
     none = torch.zeros(4, 4, dtype=torch.bool)
     t = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: sampled_softmax(queries, items, torch.zeros(4), none, t), (t,))
+
+
+def test_rows_that_share_a_query_share_its_sum():
+    queries = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    items, log_q = (
+        torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0], [0.25, 1.0]]),
+        torch.tensor([0.1, 0.2, 0.3, 0.4]).log(),
+    )
+    # exp(<q, v> / .5 - log Q); rows 0 and 2 are the first query's, row 1 the second's; item 3 is nobody's
+    hits = torch.tensor([[True, False, True, False], [False, True, False, False]])
+    first = [math.e ** (one / 0.5) / q for one, q in ((0.5, 0.1), (1.0, 0.2), (0.0, 0.3), (0.25, 0.4))]
+    second = [math.e ** (one / 0.5) / q for one, q in ((1.0, 0.1), (0.0, 0.2), (2.0, 0.3), (2.0, 0.4))]
+    others = (first[1] + first[3]) / 4, (second[0] + second[2] + second[3]) / 4
+    each = [math.log(1 + others[n] / math.e ** (own / 0.5)) for n, own in ((0, 0.5), (1, 0.0), (0, 0.0))]
+    rows, weights = torch.tensor([0, 1, 0]), torch.tensor([1.0, 0.5, 2.0])
+    found = shared_softmax(queries, rows, items, log_q, hits, 0.5, weights)
+    assert found.item() == pytest.approx((each[0] + 0.5 * each[1] + 2 * each[2]) / 3.5)
+    assert shared_softmax(queries, rows, items, log_q, hits, 0.5).item() == pytest.approx(sum(each) / 3)
+
+
+def test_a_shared_sum_is_that_of_the_catalogue_on_average():
+    """Over all draws of three of four items, each with its share, the mean of Z is the sum over what is not wanted."""
+    query, items = torch.tensor([[1.0, 0.5]]), torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0], [0.25, 1.0]])
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    mean = 0.0
+    for drawn in itertools.product(range(4), repeat=3):
+        rows = torch.tensor([0, *drawn])  # the wanted one, which is item 0, and three drawn ones
+        hits = (rows == 0)[None]
+        loss = shared_softmax(query, torch.tensor([0]), items[rows], shares[rows].log(), hits, 1.0)
+        z = (loss.exp() - 1) * (query[0] @ items[0]).exp()  # of four at hand, of which one was not drawn
+        mean += math.prod(shares[n].item() for n in drawn) * z.item() * 4 / 3
+    assert mean == pytest.approx((items[1:] @ query[0]).exp().sum().item(), rel=1e-5)
+
+
+def test_a_shared_sum_has_gradients():
+    torch.manual_seed(0)
+    queries, items = (torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in (2, 5))
+    rows, hits = torch.tensor([0, 1, 0]), torch.tensor([[True, False, True, False, False], [False, True] + [False] * 3])
+    log_q = torch.rand(5, dtype=torch.float64).log()
+    assert torch.autograd.gradcheck(lambda q, v: shared_softmax(q, rows, v, log_q, hits, 0.3), (queries, items))
+    narrow = [one.detach().to(torch.bfloat16) for one in (queries, items)]
+    assert shared_softmax(narrow[0], rows, narrow[1], log_q.float(), hits, 0.3).dtype == torch.float32

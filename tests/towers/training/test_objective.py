@@ -11,14 +11,16 @@ from towers.losses.category import category_contrast
 from towers.losses.chain import chain_loss
 from towers.losses.full_softmax import full_softmax
 from towers.losses.gbce import gbce
-from towers.losses.mixed import drawn_hits, mixed_softmax
-from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
+from towers.losses.mixed import drawn_hits, log_mixture, mixed_softmax
+from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax, shared_softmax
 from towers.model import ThreeTowers
 from towers.repeats import past
 from towers.scoring import encode_items
 from towers.training.distillation import distillation
 from towers.training.distributed import World
 from towers.training.objective import Batch, Objective
+from towers.training.own import had_before, own_loss
+from towers.training.questions import Asking
 
 T = 0.1
 
@@ -36,7 +38,8 @@ class Case:
         self.objective = Objective(self.config, ready, World(), teacher)
         drawn = torch.arange(3, 60, 5) if self.objective.n_negatives else torch.zeros(0, dtype=torch.int64)
         pairs = torch.arange(0, 40, 2) if self.objective.with_tags else torch.zeros(0, dtype=torch.int64)
-        self.batch = Batch(ready.train[torch.arange(0, 60, 3)], pairs, drawn)
+        places = ready.train[torch.arange(0, 60, 3)]
+        self.batch = Batch(places, pairs, drawn, ready.events.times[places])
         self.items = encode_items(self.model, ready.features)
         users = ready.users[self.batch.places]
         window = ready.events.before(self.batch.places, users, self.config.features.history)
@@ -50,11 +53,9 @@ class Case:
     def loss(self):
         return self.objective(self.model, self.batch).item()
 
-    def in_batch(self, bonus=None):
+    def in_batch(self):
         wanted = self.items[self.targets]
-        return sampled_softmax(
-            self.people[:, 0], wanted, self.log_q[self.targets], self.hits, T, self.weights, bonus
-        ).item()
+        return sampled_softmax(self.people[:, 0], wanted, self.log_q[self.targets], self.hits, T, self.weights).item()
 
 
 @pytest.mark.parametrize("kind", ["mixed", "full"])
@@ -63,7 +64,8 @@ def test_what_a_batch_reads_is_there_once_and_pointed_to(shop, small, kind):
     events, keys, history = case.ready.events, case.ready.features.keys, case.config.features.history
     first = case.ready.train[torch.isin(case.ready.train, (events.items == 0).nonzero()[:, 0] + 1)]  # after item 0
     drawn = torch.arange(3, 60, 5)
-    batch = replace(case.batch, places=torch.cat([case.batch.places, first]), negatives=drawn)
+    places = torch.cat([case.batch.places, first])
+    batch = replace(case.batch, places=places, moments=events.times[places], negatives=drawn)
     read = case.objective.inputs(batch)
     window = events.before(batch.places, case.ready.users[batch.places], history)
     assert (window.items == 0).any()
@@ -195,27 +197,72 @@ def test_corruption_contrasts_two_views_of_each_item_once(shop, small, monkeypat
     assert not torch.allclose(first, second, atol=0.01)
 
 
-def test_what_the_user_had_before_is_a_term_of_the_score(shop, small):
-    case = Case(shop, small, network={"repeats": True})
+@pytest.mark.parametrize("kind", ["in_batch", "mixed"])
+def test_vectors_learn_what_is_new_and_the_term_what_was_had(shop, small, kind):
+    data = replace(shop.data, items=np.where(np.arange(len(shop.data.items)) % 5 == 2, 3, shop.data.items))
+    case = Case(replace(shop, data=data), small, network={"repeats": True}, loss={"user_item": kind})
     with torch.no_grad():
         case.model.repeats.down.weight.normal_()
-        case.model.repeats.down.bias.fill_(0.7)
-    own = past(case.ready.events, 2).own(case.batch.places, case.users)
-    bonus = torch.zeros(20, shop.n_items)
-    bonus[own.rows, own.items] = case.model.repeats(own, case.items)
-    assert bonus[:, case.targets].abs().sum() > 0
-    assert case.loss == pytest.approx(case.in_batch(bonus[:, case.targets]), rel=1e-5)
-    mixed = Case(shop, small, network={"repeats": True}, loss={"user_item": "mixed"})
-    with torch.no_grad():
-        mixed.model.repeats.load_state_dict(case.model.repeats.state_dict())
-    rows = torch.cat([mixed.targets, mixed.batch.negatives])
-    hits = torch.cat([mixed.hits, drawn_hits(mixed.targets, mixed.batch.negatives)], 1)
-    bonus[own.rows, own.items] = mixed.model.repeats(own, mixed.items)
-    vectors = mixed.items[mixed.targets], mixed.items[mixed.batch.negatives]
-    expected = mixed_softmax(
-        mixed.people[:, 0], *vectors, mixed.log_q[rows], hits, shop.n_items, T, mixed.weights, bonus[:, rows]
-    )
-    assert mixed.loss == pytest.approx(expected.item(), rel=1e-5)
+    known, drawn = past(case.ready.events, 2), case.batch.negatives
+    sampled = torch.cat([case.targets, drawn])
+    own = known.own(case.batch.places, case.users)
+    had = [set(own.items[own.rows == row].tolist()) for row in range(20)]
+    new = torch.tensor([item not in had[row] for row, item in enumerate(case.targets.tolist())])
+    assert 0 < new.sum() < 20
+    hits = torch.cat([case.hits, drawn_hits(case.targets, drawn)], 1)
+    mine = torch.tensor([[item in had[row] for item in sampled.tolist()] for row in range(20)])
+    hits, weights, log_q = hits | (mine & new[:, None]), case.weights * new, case.log_q[sampled]
+    vectors = case.items[case.targets], case.items[drawn]
+    if kind == "mixed":
+        of_new = mixed_softmax(case.people[:, 0], *vectors, log_q, hits, shop.n_items, T, weights)
+    else:
+        of_new = sampled_softmax(case.people[:, 0], vectors[0], log_q, hits, T, weights)
+    asked = Asking(case.ready, 0.0).questions(case.batch.places, case.batch.moments)
+    of_own = own_loss(
+        case.model.repeats, case.ready.features.habits, had_before(known, asked, case.targets, sampled),
+        case.people[:, 0], torch.cat(vectors), log_mixture(log_q, 20, len(drawn), shop.n_items), torch.tensor(T),
+        case.weights,
+    )  # fmt: skip
+    assert case.loss == pytest.approx(of_new.item() + of_own.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["in_batch", "mixed"])
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("tasks", [(), ("purchase", "view")])
+def test_with_a_horizon_many_events_are_one_question(shop, small, kind, repeats, tasks):
+    data = replace(shop.data, items=np.where(np.arange(len(shop.data.items)) % 5 == 2, 3, shop.data.items))
+    settings = {"network": {"repeats": repeats, "tasks": tasks}, "training": {"horizon": 4.0}}
+    case = Case(replace(shop, data=data), small, loss={"user_item": kind}, **settings)
+    places, t, drawn = case.batch.places, torch.tensor(T), case.batch.negatives
+    moments = Asking(case.ready, 4.0).moments(places, 0)
+    case.batch = replace(case.batch, moments=moments)
+    asked = Asking(case.ready, 4.0).questions(places, moments)
+    assert 1 < len(asked.users) < 20
+    window = case.ready.events.before(asked.ends, asked.users, case.config.features.history, asked.moments)
+    people = case.model.users(case.ready.people.select(asked.users), window, case.items)[asked.rows]  # (B, T, D)
+    of_task = 1 - case.ready.events.behaviours[places] if tasks else torch.zeros_like(places)
+    sampled = torch.cat([case.targets, drawn])
+    wanted = [
+        {item for item, row, task in zip(case.targets.tolist(), asked.rows.tolist(), of_task.tolist(), strict=True)
+         if (row, task) == mine}
+        for mine in zip(asked.rows.tolist(), of_task.tolist(), strict=True)
+    ]  # fmt: skip
+    weights, extra = case.weights, 0.0
+    log_shares = log_mixture(case.log_q[sampled], 20, len(drawn), shop.n_items)
+    vectors = case.items[sampled]
+    if repeats:
+        with torch.no_grad():
+            case.model.repeats.down.weight.normal_()
+        had = had_before(past(case.ready.events, 2), asked, case.targets, sampled)
+        for row, mine in zip(asked.rows.tolist(), wanted, strict=True):
+            mine |= set(had.own.items[had.own.rows == row].tolist())
+        weights, habits = weights * had.new, case.ready.features.habits
+        assert 0 < had.new.sum() < 20
+        extra = own_loss(case.model.repeats, habits, had, people[:, 0], vectors, log_shares, t, case.weights).item()
+    hits = torch.tensor([[item in mine for item in sampled.tolist()] for mine in wanted])
+    queries = people[torch.arange(20), of_task]
+    expected = shared_softmax(queries, torch.arange(20), vectors, log_shares, hits, t, weights)
+    assert case.loss == pytest.approx(expected.item() + extra, rel=1e-5)
 
 
 @pytest.mark.parametrize("tasks", [(), ("purchase", "view")])
@@ -255,7 +302,9 @@ def test_what_is_drawn_follows_from_the_loss(shop, small):
 
 
 def test_parts_of_a_batch_in_the_order_in_which_they_are_joined():
-    batch = Batch(torch.arange(5), torch.arange(3), torch.arange(4))
+    batch = Batch(torch.arange(5), torch.arange(3), torch.arange(4), torch.arange(5) * 10)
     whole, mine = batch.split(World(1, 2))
     assert whole.places.tolist() == [0, 2, 4, 1, 3]
+    assert whole.moments.tolist() == [0, 20, 40, 10, 30]
+    assert mine.moments.tolist() == [10, 30]
     assert (mine.places.tolist(), mine.pairs.tolist(), mine.negatives.tolist()) == ([1, 3], [1], [1, 3])
