@@ -22,7 +22,7 @@ from towers.config import (
 Changes = Mapping[str, Mapping[str, Any]]  # as for TowersConfig.but
 VECTOR_DIM = 384  # of the packaged sentence encoder
 LARGEST_FULL = 20_000  # items of a catalogue for which the softmax over all of them is tried
-EPOCHS = 5
+EPOCHS = 3
 
 FEATURES = FeatureSettings(
     item_id=True,
@@ -54,6 +54,7 @@ NETWORK = NetworkSettings(
     head="shared",
     experts=4,
     tasks=(),
+    prior=False,
     repeats=False,
     dropout=0.2,
     id_dropout=0.1,
@@ -162,6 +163,8 @@ VARIANTS = [
     Variant("heads", "two tasks, MoE", {"network": {"tasks": TASKS, "head": "moe"}}),
     Variant("heads", "two tasks, MMoE", {"network": {"tasks": TASKS, "head": "mmoe"}}),
     Variant("heads", "chain of two tasks", {"network": {"tasks": TASKS[::-1]}, "loss": {"chain": 0.2}}),
+    Variant("heads", "prior", {"network": {"prior": True}}),
+    Variant("heads", "prior, temperature .4", {"network": {"prior": True}, "loss": {"temperature": 0.4}}),
     Variant("heads", "repeats", {"network": {"repeats": True}}),
     Variant("losses", "mixed negatives", {"loss": {"user_item": "mixed"}}),
     Variant("losses", "full softmax", {"loss": {"user_item": "full"}}),

@@ -138,6 +138,7 @@ strategy = "each"                     # a short question per interest; "single" 
 # head = "shared"                     # or "moe", "mmoe"
 # experts = 4
 # tasks = []                          # behaviours with a user vector of their own; the first is served
+# prior = false                       # scores begin from how often an item is taken: where all buy the same few
 # repeats = false                     # where people buy the same things again: what a user had before is scored by
                                       # its counts and ages, and only what is new to them by vectors
 # dropout = 0.2

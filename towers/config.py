@@ -95,6 +95,7 @@ class NetworkSettings:
     head: Head = "shared"
     experts: int = 4  # of moe and mmoe
     tasks: tuple[str, ...] = ()  # behaviours with a user vector of their own, the first is served; none: one for all
+    prior: bool = False  # an item's score begins from how often it is taken, and vectors say what differs from that
     repeats: bool = False  # what the user had before is scored by its aged counts, and only what is new by vectors
     dropout: float = 0.2
     id_dropout: float = 0.1  # share of ids hidden in training, so that text alone carries a new item
@@ -112,8 +113,13 @@ class NetworkSettings:
 
     @property
     def width(self) -> int:
-        """Of an item's, a user's and a tag's vector."""
+        """Of an item's, a user's and a tag's vector, the part of length 1."""
         return self.members * self.dim
+
+    @property
+    def served(self) -> int:
+        """Of what is served: with a prior one number more."""
+        return self.width + self.prior
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,8 @@ class TowersConfig:
             raise SettingsError("loss.chain needs at least two tasks in network.tasks")
         if self.network.repeats and self.loss.user_item in ("full", "gbce"):
             raise SettingsError("network.repeats needs loss.user_item = auto, in_batch or mixed")
+        if self.network.prior and self.loss.distillation:
+            raise SettingsError("loss.distillation compares cosines: it needs network.prior = false")
         if self.features.semantic_levels and not self.features.item_id:
             raise SettingsError("features.semantic_levels needs features.item_id")
         if self.training.pretrain_epochs and not self.features.item_id:

@@ -2,7 +2,8 @@
 
     items.parquet, users.parquet    id (string), vector (D float32), by row
     items.faiss                     IndexFlatIP over the items' vectors, whose numbers are rows of items.parquet
-    item.onnx, user.onnx, tag.onnx  field vectors (N, F, D) to unit vectors (N, T, D): interaction, body and head.
+    item.onnx, user.onnx, tag.onnx  field vectors (N, F, D) to unit vectors (N, T, D): interaction, body and head,
+                                    without the number that network.prior adds.
                                     The look-ups before them (tables, word pieces, history) are not part of it.
     manifest.json                   the checkpoint's version and config, ids and vectors by hash, files by hash, and
                                     what the vectors rank: "all", or with network.repeats only what is "new" to a user
@@ -51,7 +52,7 @@ class Export:
     def vectors(self, name: str) -> tuple[list[str], Vectors]:
         """Ids and vectors (N, D) of all rows."""
         ids: list[str] = []
-        parts = [np.zeros((0, TowersConfig.from_json(self.manifest["config"]).network.width), np.float32)]
+        parts = [np.zeros((0, TowersConfig.from_json(self.manifest["config"]).network.served), np.float32)]
         for some, vectors in self.blocks(name):
             ids += some
             parts.append(vectors)
@@ -84,11 +85,11 @@ def export(
     modules = [_need(name) for name in ("pyarrow.parquet", *["faiss"] * index, *["onnxscript"] * onnx)]
     with whole(folder) as fresh:
         said = {
-            name: _write_vectors(fresh / f"{name}.parquet", blocks, model.config.network.width)
+            name: _write_vectors(fresh / f"{name}.parquet", blocks, model.config.network.served)
             for name, blocks in (("items", items), ("users", users))
         }
         if index:
-            _write_index(modules[1], fresh, model.config.network.width)
+            _write_index(modules[1], fresh, model.config.network.served)
         if onnx:
             for name in ("item", "user", "tag"):
                 _write_onnx(fresh / f"{name}.onnx", getattr(model, name), model.config.network.width)

@@ -165,7 +165,7 @@ def item_features(items: Items, config: TowersConfig) -> ItemFeatures:
 
 def read_counts(config: TowersConfig) -> bool:
     """Whether towers of this config must be told how often each item is taken."""
-    return config.features.popularity or config.network.repeats
+    return config.features.popularity or config.network.prior or config.network.repeats
 
 
 def user_features(users: Users, config: TowersConfig) -> UserFeatures:

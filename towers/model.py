@@ -1,4 +1,4 @@
-"""Three towers into one space: items, users and tags as unit vectors of the same width.
+"""Three towers into one space: items, users and tags as vectors of the same width, whose dot product is the score.
 
     item = tower[ ids, categories, semantic ids | numbers | text ]
     user = tower[ ids and base features | numbers | pooled history ]     one vector for each task
@@ -16,6 +16,14 @@ the first reads every field, the second an item's id, category and words, and of
 each by its own loss, they err differently, one by what things are like and one by what is taken with what; the score is
 the mean of their cosines, still one dot product. On 198,502 reviews the pair ranked the validation at NDCG@10 .066, the
 first alone at .0625, the second alone at .0595; two of the first kind with other seeds at .063.
+
+Prior (network.prior). The score of an item begins from how often it is taken, and the cosine says what differs:
+
+    <u, v> = cosine + w . h(v),         h = (log10(1 + events), log(events a user)) of the item
+
+with w learnt, from softmax(score / temperature) = shares of 1 + events on. It is one more number of every vector: 1 of
+a user, w . h of an item, 0 of a tag. Where a few are taken by everybody, cosines alone spend themselves on that: new
+products of the next two weeks for 2,500 households were ranked at NDCG@10 .026 without it, at .029 with it.
 
 Source: the three towers of RecGPT, arXiv 2507.22879; there a user has an id embedding and a plain mean per behaviour.
 Here ids of users are off by default (`features.user_id`): on 198,502 reviews they took the validation NDCG@10 from .060
@@ -40,6 +48,7 @@ from towers.encoders.numeric import NumericEncoder, numeric_encoder
 from towers.encoders.table import UnifiedTable
 from towers.encoders.text import TextEncoder
 from towers.features import (
+    HABITS,
     ItemFeatures,
     TextFeatures,
     UserFeatures,
@@ -94,7 +103,7 @@ class _Member(nn.Module):
 
 
 class ThreeTowers(nn.Module):
-    """The network. All outputs are unit vectors, so a dot product is a cosine."""
+    """The network. All outputs are unit vectors, so a dot product is a cosine; a prior's number stands beside them."""
 
     def __init__(self, config: TowersConfig) -> None:
         super().__init__()
@@ -122,7 +131,11 @@ class ThreeTowers(nn.Module):
             history_encoder(kind, n_behaviours, read.history, width, dropout=network.dropout) for kind in read.pools
         ]
         self.pools = nn.ModuleList(pools)
-        self.repeats = RepeatTerm(n_behaviours) if network.repeats else None
+        self.repeats = RepeatTerm(n_behaviours, config.loss.temperature) if network.repeats else None
+        self.prior = nn.Linear(HABITS, 1, bias=False) if network.prior else None
+        if self.prior is not None:  # softmax(score / temperature) begins with the shares of 1 + events
+            with torch.no_grad():
+                self.prior.weight.copy_(torch.tensor([[config.loss.temperature * math.log(10), 0.0]]))
 
         n_item = len(of_items) - max(0, read.category_levels - 1) + _columns(self.item_numbers) + self.text.fields
         n_pooled = sum(pool.width for pool in pools)
@@ -142,7 +155,7 @@ class ThreeTowers(nn.Module):
     def items(self, features: ItemFeatures) -> Tensor:
         """(N, D)."""
         out: Tensor = self.item(self.item_fields(features))
-        return out[:, 0]
+        return out[:, 0] if self.prior is None else torch.cat([out[:, 0], self.prior(features.habits)], dim=1)
 
     def item_fields(self, features: ItemFeatures) -> Tensor:
         """(N, F, D), what the item tower reads."""
@@ -156,15 +169,16 @@ class ThreeTowers(nn.Module):
         parts = [self._hidden(self._ids(people.keys, self.of_users), self.config.features.user_id)]
         if self.user_numbers is not None:
             parts.append(self.user_numbers(people.numbers))
-        unit = item_vectors * math.sqrt(self.config.network.members)  # each member's part
+        network = self.config.network
+        unit = item_vectors[:, : network.width] * math.sqrt(network.members)  # each member's part
         parts += [pool(window, unit) for pool in self.pools]
         out: Tensor = self.user(torch.cat(parts, dim=1))
-        return out
+        return out if self.prior is None else F.pad(out, (0, 1), value=1.0)
 
     def tags(self, text: TextFeatures) -> Tensor:
         """(N, D)."""
         out: Tensor = self.tag(self._texts(text))
-        return out[:, 0]
+        return F.pad(out[:, 0], (0, int(self.prior is not None)))
 
     def tables(self) -> list[nn.Parameter]:
         """The large tables, of which a batch reads a few rows: ids, and word pieces."""
@@ -236,9 +250,11 @@ class ThreeTowers(nn.Module):
         return fields * kept[..., None]
 
 
-def part_of(vectors: Tensor, member: int, members: int) -> Tensor:
-    """(..., D) what one member made of vectors (..., M D), of length 1 where they are."""
-    return vectors.chunk(members, dim=-1)[member] * math.sqrt(members)
+def part_of(vectors: Tensor, member: int, network: NetworkSettings) -> Tensor:
+    """(..., D) what one member made of vectors (..., M D), of length 1; with a prior both have its number beside it."""
+    unit, prior = torch.split(vectors, [network.width, int(network.prior)], dim=-1)
+    part = unit.chunk(network.members, dim=-1)[member] * math.sqrt(network.members)
+    return torch.cat([part, prior], dim=-1)
 
 
 def _numeric(config: TowersConfig, names: tuple[str, ...]) -> NumericEncoder | None:

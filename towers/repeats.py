@@ -1,7 +1,7 @@
 """A user's own past as a score of its own, for services where people buy the same things again.
 
     score(u, i) = r(u, i)  for what the user had before,    <u, i>  for anything else
-    r = w . gelu(W x + V h + b) + c,         x = (log1p(a_kp) for every k and p, exp(-gap / s) for every s)
+    r = 20 t (w . gelu(W x + V h + b) + c),  x = (log1p(a_kp) for every k and p, exp(-gap / s) for every s)
     a_kp(u, i) = sum of 0.5 ** (age / half-life_p) over the user's earlier events of behaviour k on item i
     h(i) = (log10(1 + events), log(events a user)) of the item's events by anybody (features.habits)
 
@@ -116,10 +116,14 @@ def past(events: Events, n_behaviours: int) -> Past:
 
 
 class RepeatTerm(nn.Module):
-    """r = w . gelu(W x + V h + b) + c, 0 to begin with."""
+    """r = 20 t (w . gelu(W x + V h + b) + c), 0 to begin with, t the temperature by which scores are divided.
 
-    def __init__(self, n_behaviours: int, hidden: int = 16) -> None:
+    So it learns as fast at any temperature.
+    """
+
+    def __init__(self, n_behaviours: int, temperature: float, hidden: int = 16) -> None:
         super().__init__()
+        self.scale = 20 * temperature
         self.up = nn.Linear(n_behaviours * len(HALF_LIVES) + len(GAPS), hidden)
         self.item = nn.Linear(HABITS, hidden, bias=False)
         self.down = nn.Linear(hidden, 1)
@@ -129,7 +133,7 @@ class RepeatTerm(nn.Module):
     def forward(self, own: Own, habits: Tensor) -> Tensor:
         """(M,) r of each, from the h (N, HABITS) of the items that own.items are rows of."""
         out: Tensor = self.down(F.gelu(self.up(own.features) + self.item(habits[own.items])))  # (M, 1)
-        return out.squeeze(-1)
+        return self.scale * out.squeeze(-1)
 
 
 def top_k_with(

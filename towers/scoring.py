@@ -21,18 +21,18 @@ def _batches(n: int) -> Iterable[Tensor]:
 
 @torch.no_grad()
 def encode_items(model: ThreeTowers, features: ItemFeatures) -> Tensor:
-    """(N, dim) unit vectors."""
+    """(N, D), D the width that is served."""
     model.eval()
     features = model.coded(features)
     parts = [model.items(features.select(rows)) for rows in _batches(len(features))]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.served)
 
 
 @torch.no_grad()
 def encode_users(model: ThreeTowers, people: UserFeatures, histories: Events, item_vectors: Tensor, now: int) -> Tensor:
-    """(B, dim) unit vectors of B users at `now` (seconds), of the first task.
+    """(B, D) of B users at `now` (seconds), of the first task.
 
-    Theirs are the features, the events in the same order, and the catalogue's vectors (N, dim).
+    Theirs are the features, the events in the same order, and the catalogue's vectors (N, D).
     """
     model.eval()
     length = model.config.features.history
@@ -40,12 +40,12 @@ def encode_users(model: ThreeTowers, people: UserFeatures, histories: Events, it
         model.users(people.select(b), histories.latest(b, length, now), item_vectors)[:, 0]
         for b in _batches(len(people))
     ]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.served)
 
 
 @torch.no_grad()
 def encode_tags(model: ThreeTowers, text: TextFeatures) -> Tensor:
-    """(T, dim) unit vectors."""
+    """(T, D)."""
     model.eval()
     parts = [model.tags(text.select(rows)) for rows in _batches(len(text))]
-    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.width)
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.network.served)

@@ -38,7 +38,7 @@ class Contender:
 
     @torch.no_grad()
     def scores(self, users: Array) -> Scores:
-        """(B, N) cosines, and in their place r for what was had before, where the towers have that."""
+        """(B, N) products of vectors, and in their place r for what was had before, where the towers have that."""
         who = torch.from_numpy(users)
         scores = self.users[who] @ self.items.T
         if self.habit is not None:

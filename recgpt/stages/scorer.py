@@ -37,6 +37,7 @@ class Scorer:
         self.night, self.model = night, model
         features = item_features(items_of(night, model.config), model.config)
         self.items, self.habits = encode_items(model, features), features.habits  # (N, D), (N, HABITS)
+        self._alike = self.items[:, : model.config.network.width].numpy()  # the part that says what an item is like
         self.selection = Selection(night.config.score, night.logs.catalogue, night.logs.behaviours, night.until)
         self._allowed = self.items[torch.from_numpy(self.selection.rows)]  # (A, D)
         self._codes = behaviour_codes(night)
@@ -62,7 +63,7 @@ class Scorer:
             found = rows[mine] >= 0  # (T, k)
             queries = np.broadcast_to(np.arange(mine.start, mine.stop)[:, None], found.shape)[found]
             of_items, of_scores = rows[mine][found], scores[mine][found]
-            chosen = self.selection.choose(of_scores, of_items, queries, self.items.numpy())
+            chosen = self.selection.choose(of_scores, of_items, queries, self._alike)
             ranked[block[place].user_id] = [
                 {
                     "item_id": self.night.logs.catalogue.ids[of_items[n]],

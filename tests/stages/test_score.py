@@ -137,7 +137,7 @@ def test_what_the_user_had_before_is_scored_by_that(project: Any) -> None:
     scorer = Scorer(tonight, model)
     assert model.repeats is not None
     with torch.no_grad():
-        model.repeats.down.bias.fill_(0.7)  # so that whatever was had before gets this much
+        model.repeats.down.bias.fill_(0.7 / model.repeats.scale)  # so that whatever was had before gets this much
         model.repeats.down.weight.zero_()
     seen = 0
     for history in tonight.histories():
@@ -151,6 +151,28 @@ def test_what_the_user_had_before_is_scored_by_that(project: Any) -> None:
             assert row["score"] == pytest.approx(0.5 * row["user_score"] + 0.5 * row["tag_score"], abs=1e-5)
         assert had
     assert seen
+
+
+def test_a_prior_moves_scores_and_says_nothing_about_likeness(project: Any) -> None:
+    project.configure(**{"towers.network": {"prior": True}, "score": {"diversity": 0.5, "leave_out": []}})
+    project.run(Stage.INTERESTS, Stage.TAGS, Stage.TOWERS)
+    tonight = night(project)
+    _, model = load_newest(tonight)
+    assert model.prior is not None
+    torch.nn.init.zeros_(model.prior.weight)
+    scorer, histories = Scorer(tonight, model), list(tonight.histories())
+    without = scorer.recommend(histories)
+    for vectors in (scorer.items, scorer._allowed):
+        vectors[:, -1] = 0.25  # the same for all: each user's score gains it, and no two items are any more alike
+    beta = tonight.config.score.beta
+    assert without
+    for user, rows in scorer.recommend(histories).items():
+        assert [(row["item_id"], row["rank"], row["tag_score"]) for row in rows] == [
+            (row["item_id"], row["rank"], row["tag_score"]) for row in without[user]
+        ]
+        for row, old in zip(rows, without[user], strict=True):
+            assert row["user_score"] - old["user_score"] == pytest.approx(0.25, abs=1e-5)
+            assert row["score"] - old["score"] == pytest.approx(0.25 * beta, abs=1e-5)
 
 
 class TestExport:

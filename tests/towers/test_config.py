@@ -81,6 +81,9 @@ def test_what_needs_something_else():
         TWO.but(loss={"user_item": kind})
     for kind in ("auto", "in_batch", "mixed"):
         TWO.but(network={"repeats": True}, loss={"user_item": kind})
+    with pytest.raises(SettingsError, match="prior = false"):
+        TWO.but(network={"prior": True}, loss={"distillation": 0.5})
+    TWO.but(network={"prior": True})
     for part, name in (("features", "semantic_levels"), ("training", "pretrain_epochs")):
         with pytest.raises(SettingsError, match=rf"{name} needs features\.item_id"):
             TWO.but(features={"item_id": False}).but(**{part: {name: 1}})

@@ -1,3 +1,4 @@
+import math
 import typing
 from dataclasses import replace
 
@@ -194,8 +195,36 @@ def test_a_pair_is_two_halves_by_two_networks(small):
     fields = torch.randn(5, 3, both.width)
     first, second = tower.members[0](fields[:, :, :16]), tower.members[1](fields[:, [0, 2], 16:])
     assert torch.allclose(tower(fields), torch.cat([first, second], dim=2) / 2**0.5, atol=1e-6)
-    assert torch.allclose(part_of(tower(fields), 0, 2), first, atol=1e-6)
-    assert torch.allclose(part_of(tower(fields), 1, 2), second, atol=1e-6)
+    assert torch.allclose(part_of(tower(fields), 0, both), first, atol=1e-6)
+    assert torch.allclose(part_of(tower(fields), 1, both), second, atol=1e-6)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_with_a_prior_a_score_is_a_cosine_and_what_the_items_counts_say(small, pair):
+    config = small.but(network={"prior": True, "pair": pair}, loss={"temperature": 0.3})
+    torch.manual_seed(0)
+    model = ThreeTowers(config).eval()
+    counts = np.array([[0, 0], [9, 3], [99, 99]])
+    items = item_features(Items(*NAMES, counts=counts), config)
+    read, width = window([[0, 2], [1, -1]], [[0, 1], [1, 0]]), config.network.width
+    vectors, tags = model.items(items), model.tags(text_features(["red polish"], config))
+    users = model.users(people(config), read, vectors)[:, 0]
+    assert vectors.shape[1] == users.shape[1] == tags.shape[1] == config.network.served == width + 1
+    for unit in (vectors, users, tags):
+        assert torch.allclose(unit[:, :width].norm(dim=1), torch.ones(len(unit)), atol=1e-5)
+    assert users[:, width].tolist() == [1, 1]
+    assert tags[:, width].tolist() == [0]
+    # It begins with the shares of 1 + events, and nothing is made of events a user.
+    assert (vectors[:, width] / 0.3).exp().tolist() == pytest.approx([1, 10, 100], rel=1e-5)
+    torch.nn.init.constant_(model.prior.weight, 0.5)
+    again = model.items(items)
+    assert torch.equal(again[:, :width], vectors[:, :width])
+    assert again[:, width].tolist() == pytest.approx([0, 0.5 + 0.5 * math.log(3), 1.0])
+    assert torch.equal(model.users(people(config), read, again)[:, 0], users)  # no part of what a history says
+    for member in range(config.network.members):
+        of_user, of_item = part_of(users, member, config.network), part_of(again, member, config.network)
+        assert torch.equal(of_item[:, -1], again[:, -1])
+        assert torch.allclose(of_user[:, :-1].norm(dim=1), torch.ones(2), atol=1e-5)
 
 
 def test_the_second_of_a_pair_reads_ids_category_and_words_alone(small):

@@ -90,7 +90,7 @@ def test_nobody_had_anything():
     for rows in (events([(NONE, NONE, NONE)] * 2), events([(np.array([-1]), np.array([0]), np.array([5]))] * 2)):
         own = past(rows, 1).latest(torch.tensor([0, 1]), 10)
         assert len(own.rows) == len(own.items) == len(own.features) == 0
-        assert RepeatTerm(1)(own, torch.zeros(3, 2)).shape == (0,)
+        assert RepeatTerm(1, 0.1)(own, torch.zeros(3, 2)).shape == (0,)
         assert own.places(torch.tensor([0, 1]), torch.tensor([0, 2])).tolist() == [-1, -1]
 
 
@@ -101,7 +101,7 @@ def own_of(rows, items):
 
 def learnt(hidden=3):
     torch.manual_seed(0)
-    term = RepeatTerm(1, hidden).double()
+    term = RepeatTerm(1, 0.1, hidden).double()
     with torch.no_grad():
         term.down.weight.normal_()
         term.down.bias.fill_(0.7)
@@ -112,7 +112,7 @@ def r_by_hand(term, x, habit):
     w = {name: p.detach().numpy() for name, p in term.named_parameters()}
     up = w["up.weight"] @ x.double().numpy() + w["up.bias"] + w["item.weight"] @ habit.numpy()
     gelu = [u / 2 * (1 + math.erf(u / math.sqrt(2))) for u in up]
-    return float(w["down.weight"][0] @ gelu + 0.7)
+    return 2.0 * float(w["down.weight"][0] @ gelu + 0.7)  # 20 times the temperature
 
 
 def double(own):
@@ -124,14 +124,14 @@ HABITS = torch.tensor([[0.3, -1.0], [1.0, 2.0], [-0.5, 0.25], [0.0, 1.0]], dtype
 
 def test_the_term_is_its_formula_and_begins_at_zero():
     own = double(own_of([0, 0, 1], [3, 2, 2]))
-    assert RepeatTerm(1).double()(own, HABITS).tolist() == [0, 0, 0]
+    assert RepeatTerm(1, 0.1).double()(own, HABITS).tolist() == [0, 0, 0]
     term = learnt()
     expected = [r_by_hand(term, x, HABITS[item]) for x, item in zip(own.features, [3, 2, 2], strict=True)]
     assert term(own, HABITS).tolist() == pytest.approx(expected)
 
 
 def test_it_learns_from_the_first_step_on():
-    term = RepeatTerm(1).double()
+    term = RepeatTerm(1, 0.1).double()
     term(double(own_of([0], [1])), HABITS).sum().backward()
     assert term.down.weight.grad.abs().sum() > 0
 

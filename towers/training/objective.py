@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from towers.config import TowersConfig
+from towers.config import NetworkSettings, TowersConfig
 from towers.data import Prepared
 from towers.encoders.history import Window
 from towers.features import ItemFeatures, TextFeatures, UserFeatures
@@ -79,10 +79,10 @@ class Encoded:
     tags: Tensor  # (P, D)
     described: Tensor  # (P, D) of the items that the tags describe
 
-    def members(self, count: int) -> Iterator["Encoded"]:
+    def members(self, network: NetworkSettings) -> Iterator["Encoded"]:
         """The parts that each of the network's members made, as unit vectors again."""
-        for member in range(count):
-            yield Encoded(*(part_of(getattr(self, one.name), member, count) for one in fields(self)))
+        for member in range(network.members):
+            yield Encoded(*(part_of(getattr(self, one.name), member, network) for one in fields(self)))
 
 
 class Objective(nn.Module):
@@ -131,17 +131,17 @@ class Objective(nn.Module):
             views = self._views(model, mine) if self.loss.corruption else None
         found = Encoded(*(self.who.gather(getattr(found, part.name)) for part in fields(found)))
 
-        had, count = self._had(whole), self.config.network.members
+        had, network = self._had(whole), self.config.network
         loss = torch.zeros((), device=self.who.device)
-        for member, parts in enumerate(found.members(count)):
-            term = self._user_item(whole, parts, part_of(catalogue, member, count), had)
+        for member, parts in enumerate(found.members(network)):
+            term = self._user_item(whole, parts, part_of(catalogue, member, network), had)
             if len(whole.pairs) and self.loss.tag:
                 term = term + self.loss.tag * self._tag(whole, parts)
             if len(whole.pairs) and self.loss.category:
                 term = term + self.loss.category * self._category(whole, parts)
             if self.chain_bias is not None:
                 term = term + self.loss.chain * self._chain(whole, parts, self.chain_bias)
-            loss = loss + term / count
+            loss = loss + term / network.members
         if model.repeats is not None and had is not None:
             habits, items = self.ready.features.habits, torch.cat([found.wanted, found.negatives])
             shares, weights = self._log_shares(whole), self.ready.weights[whole.places]

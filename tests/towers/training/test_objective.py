@@ -130,6 +130,23 @@ def test_members_of_a_pair_learn_each_by_its_own_loss(shop, small):
     assert case.loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_prior_is_added_to_what_each_member_says(shop, small, pair):
+    case = Case(shop, small, network={"pair": pair, "prior": True}, loss={"user_item": "full"})
+    torch.nn.init.normal_(case.model.prior.weight)
+    case.items = encode_items(case.model, case.ready.features)
+    prior = case.items[:, -1:]
+    assert prior.std() > 0
+    expected = 0.0
+    for start in range(0, 32 if pair else 16, 16):
+        users, items = (
+            side[:, start : start + 16] * (2 if pair else 1) ** 0.5 for side in (case.people[:, 0], case.items)
+        )
+        users, items = torch.cat([users, torch.ones(len(users), 1)], 1), torch.cat([items, prior], 1)
+        expected += full_softmax(users, items, case.targets, T, case.weights).item() / (2 if pair else 1)
+    assert case.loss == pytest.approx(expected, rel=1e-5)
+
+
 def test_tags_and_their_categories(shop, small):
     case = Case(shop, small, loss={"tag": 0.3, "category": 0.7})
     rows, items = case.ready.tag_rows[case.batch.pairs], case.ready.tag_items[case.batch.pairs]

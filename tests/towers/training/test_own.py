@@ -41,7 +41,7 @@ def test_the_loss_is_by_hand(had):
     users, items = torch.randn(4, 3), torch.randn(6, 3)
     users[3] = users[1]  # of one question
     shares, weights, t = torch.rand(6).log(), torch.rand(4), torch.tensor(0.5)
-    habits, term = torch.rand(10, 2), RepeatTerm(1)
+    habits, term = torch.rand(10, 2), RepeatTerm(1, 0.05)
     torch.nn.init.normal_(term.down.weight)
     r = term(had.own, habits).tolist()
 
@@ -63,7 +63,7 @@ def test_the_loss_is_by_hand(had):
 
 def test_vectors_learn_nothing_from_it(had):
     users, items, t = torch.randn(4, 3, requires_grad=True), torch.randn(6, 3, requires_grad=True), torch.tensor(0.5)
-    term = RepeatTerm(1)
+    term = RepeatTerm(1, 0.05)
     own_loss(term, torch.rand(10, 2), had, users, items, torch.zeros(6), t, torch.ones(4)).backward()
     assert users.grad is None
     assert items.grad is None
