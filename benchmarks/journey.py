@@ -5,9 +5,10 @@
 A split in time (recgpt.evaluation.next_weeks): weights read what is before the last four weeks, settings are chosen on
 the first two of them, and the last two are the test, with everything before it in the histories. New products are
 ranked among those the household never bought, repeats among those it did, and `all` in one list over 92,348 products.
-The towers have the term for repeats (network.repeats) and read base features; `multi` has the tasks purchase and
-coupon, `single` one user vector for all purchases. EASE knows the most bought products only, as many as `--most` says:
-its weights are a square matrix, of 34 GB for all of them.
+The towers score what was had by its counts (network.repeats) and begin from how often a product is bought
+(network.prior), read base features, price and popularity, learn what is bought in two weeks from their beginning, and
+the later the more; `multi` has the tasks purchase and coupon, `single` one user vector for all purchases. EASE knows
+the most bought products only, as many as `--most` says: its weights are a square matrix, of 34 GB for all of them.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from towers.training.loop import Epoch, Trained, train
 WEEKS_2 = 14.0  # days
 HALF_LIVES = (30.0, 90.0, NEVER)  # days
 OWN_HALF_LIVES = (14.0, 30.0, 90.0, 365.0)
+HISTORY = {"history": 400, "pools": ("aged",)}
 SINGLE, MULTI = "towers single", "towers multi"
 NDCG = "ndcg@10"
 
@@ -121,8 +123,14 @@ def fitted_once(peer: Peer) -> Peer:
 def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: bool) -> Trained:
     """Towers from what is before the last four weeks, the first two of which decide when to stop."""
     config = TowersConfig(shop.inputs).but(
-        network={"repeats": True, "tasks": tasks}, training={"repeats": True, "seed": seed, "max_epochs": 12}
-    )
+        features={"base": True, "numbers": True, "popularity": True, "table_rows": 1 << 17, **HISTORY},
+        network={"prior": True, "repeats": True, "pair": False, "tasks": tasks},
+        loss={"temperature": 0.4, "negatives": 2048, "tag": 0.0},
+        training={
+            "horizon": WEEKS_2, "half_life": 90.0, "batch_size": 8192, "warmup_steps": 30, "shuffle_ties": False,
+            "max_epochs": 3, "validation_events": 50_000, "seed": seed,
+        },
+    )  # fmt: skip
     validation = (end - 2 * WEEKS_2 <= shop.days) & (shop.days < end - WEEKS_2)
     data = replace(shop.data, held_out=validation, unused=shop.days >= end - WEEKS_2)
     if quick:
