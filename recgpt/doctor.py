@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, text
 
 from recgpt.config import Config
 from recgpt.engine.open import open_engine
-from recgpt.errors import DataError, RecgptError, StoreError, disk_faults
+from recgpt.errors import ConfigError, DataError, RecgptError, StoreError, disk_faults
+from recgpt.serving import Serving, serving
 from recgpt.sources.prepare import prepare
 from recgpt.store.faults import BROKEN
 from recgpt.store.session import known, open_store, revisions
@@ -106,5 +107,15 @@ def _engine(config: Config) -> str:
 
 async def _ask(config: Config) -> str:
     nothing = create_engine("sqlite://")  # the ledger is not written to, so the engine is seen whatever the store is
-    async with open_engine(config, nothing) as model:
+    async with open_engine(config, nothing, served=_served(config)) as model:
         return f"{config.engine.kind}: {model.model} ({model.revision})"
+
+
+def _served(config: Config) -> Serving:
+    """What is promoted, where the store can say so; if it can't, `_store` says why."""
+    try:
+        store = open_store(config, migrate=False)
+        here, newest = revisions(store)
+        return serving(store, config) if here == newest else Serving()
+    except (ConfigError, StoreError):
+        return Serving()

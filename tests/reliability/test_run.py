@@ -220,7 +220,7 @@ def _can_mount() -> bool:
 
 
 @pytest.mark.skipif(not _can_mount(), reason="this system lets nobody but root mount a disk of a chosen size")
-@pytest.mark.parametrize(("size", "fills"), [("200k", "preparing the logs failed"), ("4m", "the disk is full")])
+@pytest.mark.parametrize(("size", "fills"), [("300k", "preparing the logs failed"), ("4m", "the disk is full")])
 def test_a_small_disk_fills_up(
     reader: Any, asked: Callable[[], int], row: dict[str, str], size: str, fills: str
 ) -> None:

@@ -14,6 +14,7 @@ from recgpt.sources.logs import Catalogue, History
 from recgpt.stages import fusion, score
 from recgpt.stages.fusion import GRID, fit_beta
 from recgpt.stages.selection import Selection
+from towers.repeats import Own
 
 DAY = date(2026, 10, 31)
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
@@ -108,6 +109,7 @@ class FakeScorer:
         )
         self.items = AXES
         self.selection = Selection(Score(), catalogue, BEHAVIOURS, UNTIL)
+        self.own: tuple[Own, torch.Tensor] | None = None
 
     def tags(self, block: list[History]) -> dict[str, list[Any]]:
         assert all(len(one) == len(one.until(UNTIL)) for one in block)  # nothing of after the night
@@ -119,6 +121,10 @@ class FakeScorer:
     def user_vectors(self, block: list[History], events: list[History]) -> torch.Tensor:
         assert events is block
         return torch.stack([torch.arange(5.0) + 10 * len(one) for one in block])
+
+    def repeats(self, events: list[History], users: torch.Tensor) -> tuple[Own, torch.Tensor] | None:
+        assert users.tolist() == list(range(len(events)))
+        return self.own
 
     def tag_vectors(self, texts: list[str]) -> torch.Tensor:
         return torch.tensor([SCORES[text] for text in texts])
@@ -155,6 +161,14 @@ def test_users_with_tags_who_took_something_new_are_asked(monkeypatch: pytest.Mo
     assert dan[0].tolist() == [0, 1, 2, hidden, 4]
     assert dan[1] == pytest.approx([0.5, -0.4, 0.3, hidden, 0.1])
     assert dan[2].tolist() == [0, 4]
+
+
+def test_what_was_had_is_scored_by_its_counts() -> None:
+    scorer: Any = FakeScorer()
+    scorer.own = Own(torch.tensor([0, 0, 3]), torch.tensor([0, 2, 4]), torch.zeros(3, 1)), torch.tensor([7.0, 8.0, 9.0])
+    (ann, dan) = fusion._held_out(FakeNight(), scorer, days=7)  # type: ignore[arg-type]
+    assert ann[0].tolist() == [-np.inf, 21, 8, -np.inf, 24]  # item 0 she is not to get
+    assert dan[0].tolist() == [0, 1, 2, -np.inf, 9]
 
 
 def test_only_the_nights_users_are_read() -> None:

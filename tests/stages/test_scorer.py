@@ -1,10 +1,12 @@
 """Lists against the same ones made a pair of user and item at a time, on a shop without a database."""
 
+import math
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sqlalchemy import StaticPool, create_engine
@@ -37,6 +39,10 @@ DONE: dict[str, list[tuple[int, str, int]]] = {
 }
 TAGS = {"ann": ["green tea", "cup"], "cat": ["red pot", "cup", "green tea"], "dan": ["pot"]}
 WORDS = ("green", "red", "blue")
+# Events on each item by anybody, and how many of them a user; a search is none.
+HABITS = torch.zeros(N, 2)
+for _item, _events, _users in ((0, 1, 1), (1, 1, 1), (2, 1, 1), (3, 2, 2), (4, 1, 1), (11, 1, 1)):
+    HABITS[_item] = torch.tensor([math.log10(1 + _events), math.log(_events / _users)])
 
 
 class FakeEncoder:
@@ -49,11 +55,22 @@ def night(**rules: Any) -> Any:
     catalogue = Catalogue([f"i{n}" for n in range(N)], titles, [""] * N, [""] * N, np.zeros(N, np.float32), STOCKS)
     return SimpleNamespace(
         config=SimpleNamespace(score=Score(**rules), behaviours=BEHAVIOURS),
-        logs=SimpleNamespace(catalogue=catalogue, behaviours=LOGGED),
+        logs=SimpleNamespace(catalogue=catalogue, behaviours=LOGGED, interactions=interactions),
         vectors=FakeEncoder().encode(titles),
         encoder=FakeEncoder(),
         until=NIGHT,
     )
+
+
+def interactions(until: datetime) -> list[pa.RecordBatch]:
+    """All that is done, in two batches."""
+    assert until == NIGHT
+    rows = [
+        {"user": user, "item": item, "behaviour": LOGGED.index(name), "time": NOW - 86400 * days}
+        for user, done in enumerate(DONE.values())
+        for days, name, item in done
+    ]
+    return [pa.RecordBatch.from_pylist(part) for part in (rows[:4], rows[4:])]
 
 
 def histories() -> list[History]:
@@ -93,17 +110,18 @@ class Shop:
         self.scorer.tags = lambda block: self.tags  # type: ignore[assignment,method-assign,return-value]
         self.items = self.scorer.items
         self.model = model
-        self.bonus: dict[tuple[str, int], float] = {}
+        self.own: dict[tuple[str, int], float] = {}  # r of what was had
         if model.repeats is not None:
             with torch.no_grad():
                 model.repeats.down.weight.normal_()
                 model.repeats.down.bias.fill_(0.2)
+                model.repeats.item.weight.normal_()
         for user in DONE:
             had = self.events(user)
             if model.repeats is not None:
                 own = past(had, 2).latest(torch.tensor([0]), NOW)
-                r = model.repeats(own, self.items).tolist()
-                self.bonus |= {(user, item): value for item, value in zip(own.items.tolist(), r, strict=True)}
+                r = model.repeats(own, HABITS).tolist()
+                self.own |= {(user, item): value for item, value in zip(own.items.tolist(), r, strict=True)}
 
     def events(self, user: str) -> Any:
         kept = [(item, LEARNT[name], NOW - 86400 * days) for days, name, item in DONE[user] if name in LEARNT]
@@ -124,7 +142,7 @@ class Shop:
         for tag in self.tags[user]:
             found = []
             for item in (n for n in range(N) if STOCKS[n] and n not in bought):
-                by_user = float(mine @ self.items[item]) + self.bonus.get((user, item), 0.0)
+                by_user = self.own.get((user, item), float(mine @ self.items[item]))
                 by_tag = float(self.tag(tag.tag) @ self.items[item])
                 score = rules.beta * by_user + (1 - rules.beta) * by_tag
                 found.append((-score, item, tag.id, by_user, by_tag, tag.interest_id))
@@ -164,10 +182,12 @@ def test_the_lists_of_a_block(repeats: bool, rules: dict[str, Any]) -> None:
         assert rows
 
 
-def test_repeats_lift_what_was_had() -> None:
+def test_what_was_had_is_told_from_its_counts() -> None:
     shop = Shop(True, leave_out=())
-    assert {item for user, item in shop.bonus if user == "ann"} == {2, 3, 4}  # a search is no event of the towers
-    assert all(abs(value) > 0.01 for value in shop.bonus.values())
+    assert {item for user, item in shop.own if user == "ann"} == {2, 3, 4}  # a search is no event of the towers
+    assert torch.allclose(shop.scorer.habits, HABITS)
+    for (user, item), r in shop.own.items():
+        assert abs(r - float(shop.user(user) @ shop.items[item])) > 1e-3  # so that the lists above tell them apart
 
 
 def test_what_the_towers_read_of_the_events() -> None:
