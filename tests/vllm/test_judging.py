@@ -1,6 +1,5 @@
 """Token probabilities: what a verdict is read from, and what the form `said` can't be read from."""
 
-import json
 import math
 from typing import Any
 
@@ -12,7 +11,8 @@ from judges.verdict import _kind, _tokens_of
 TARGET = {"given": "- garden: steel trowel\n- garden: seed tray", "claim": "gardening"}
 
 
-def test_a_verdict_is_the_share_of_yes_among_all_that_was_allowed(ask: Any) -> None:
+def test_a_verdict_is_the_share_of_yes_among_all_that_was_allowed(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("judges.verdict.is_quoted", lambda *_: True)  # these weights know nothing, nor what to quote
     (grounded,) = load_criteria("interests", ["grounded"])
     claims = [TARGET, {**TARGET, "claim": "deep sea fishing"}]
     replies = ask(
@@ -23,8 +23,7 @@ def test_a_verdict_is_the_share_of_yes_among_all_that_was_allowed(ask: Any) -> N
     )
     shares = []
     for reply in replies:
-        quoted = json.loads(reply.content)["evidence"]  # these weights know nothing, so it stands in no text
-        verdict = read_verdict(reply.content, reply.logprobs, texts=(quoted,))
+        verdict = read_verdict(reply.content, reply.logprobs, texts=())
         assert verdict.p_yes is not None
         assert 0.0 < verdict.p_yes < 1.0
         entry, before = next(_tokens_of(reply.logprobs, "verdict"))
