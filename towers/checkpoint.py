@@ -9,7 +9,6 @@ DONE holds the version: sha256 over the bytes of config.json and weights.safeten
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialized
 
 from towers.config import TowersConfig, TowersError
+from towers.folders import replaced
 from towers.model import ThreeTowers
 
 WEIGHTS = "weights.safetensors"
@@ -51,27 +51,21 @@ def ids_hash(ids: Sequence[str]) -> str:
 
 def save(folder: Path, model: ThreeTowers, *, metrics: Mapping[str, Any], item_ids: Sequence[str]) -> str:
     """Write a checkpoint, in place of the one that is there, and give its version. Metrics are plain JSON values."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir()
-    # Written by us, so that a full disk is an OSError with its number, as it is for the other files.
-    (fresh / WEIGHTS).write_bytes(serialized({name: value.contiguous() for name, value in model.state_dict().items()}))
-    settings = {
-        "config": model.config.to_json(),
-        "feature_hash": model.config.feature_hash(),
-        "items_hash": ids_hash(item_ids),
-        "items": len(item_ids),
-        "metrics": dict(metrics),
-    }
-    (fresh / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
-    version = _version(fresh)
-    (fresh / MARKER).write_text(version + "\n", "utf-8")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced(folder) as fresh:
+        # Written by us, so that a full disk is an OSError with its number, as it is for the other files.
+        (fresh / WEIGHTS).write_bytes(
+            serialized({name: value.contiguous() for name, value in model.state_dict().items()})
+        )
+        settings = {
+            "config": model.config.to_json(),
+            "feature_hash": model.config.feature_hash(),
+            "items_hash": ids_hash(item_ids),
+            "items": len(item_ids),
+            "metrics": dict(metrics),
+        }
+        (fresh / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
+        version = _version(fresh)
+        (fresh / MARKER).write_text(version + "\n", "utf-8")
     return version
 
 

@@ -18,7 +18,6 @@ was written. pyarrow is needed, and for the index and ONNX what `pip install rec
 import hashlib
 import importlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ import torch
 from torch import Tensor
 
 from towers.config import TowersConfig, TowersError
+from towers.folders import replaced
 from towers.model import ThreeTowers, Tower
 
 MANIFEST = "manifest.json"
@@ -128,18 +128,8 @@ def whole(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise TowersError(f"{folder} is there and holds no {MANIFEST}: name another folder, or remove it")
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
+    with replaced(folder) as fresh:
         yield fresh
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write_manifest(folder: Path, said: dict[str, Any]) -> dict[str, Any]:

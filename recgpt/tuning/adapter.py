@@ -11,7 +11,6 @@ Nothing is unpickled.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from recgpt.errors import DataError
 from recgpt.tuning.base import Base
+from towers.folders import replaced
 
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
@@ -50,24 +50,17 @@ def save(folder: Path, model: Any, base: str, facts: Mapping[str, Any]) -> Store
     from peft import get_peft_model_state_dict  # noqa: PLC0415 (only with the extra `tune`)
     from safetensors.torch import save as serialized  # noqa: PLC0415
 
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    found = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
-    tensors = {name: found[name].detach().float().cpu().contiguous() for name in sorted(found)}
-    (fresh / WEIGHTS).write_bytes(serialized(tensors, {"format": "pt"}))
-    settings = model.peft_config["default"].to_dict()
-    settings |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
-    (fresh / CONFIG).write_text(_json(settings), "utf-8")
-    facts = {"base": base, **facts}
-    (fresh / FACTS).write_text(_json(facts), "utf-8")
-    version = _version(fresh)
-    (fresh / MARKER).write_text(version + "\n", "utf-8")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced(folder) as fresh:
+        found = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+        tensors = {name: found[name].detach().float().cpu().contiguous() for name in sorted(found)}
+        (fresh / WEIGHTS).write_bytes(serialized(tensors, {"format": "pt"}))
+        settings = model.peft_config["default"].to_dict()
+        settings |= {"base_model_name_or_path": base, "inference_mode": True, "revision": None}
+        (fresh / CONFIG).write_text(_json(settings), "utf-8")
+        facts = {"base": base, **facts}
+        (fresh / FACTS).write_text(_json(facts), "utf-8")
+        version = _version(fresh)
+        (fresh / MARKER).write_text(version + "\n", "utf-8")
     return Stored(folder, version, json.loads(_json(facts)))
 
 
