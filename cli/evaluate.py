@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from cli.options import HERE, ConfigPath, Json, Users
-from cli.output import OUT, print_json
+from cli.output import OUT, columns, print_json
 from recgpt import config as settings
 from recgpt.evaluation import tags as measures
 from recgpt.sources.prepare import prepare
@@ -48,9 +47,7 @@ def print_tags(report: measures.Report) -> None:
         f"Tags of {report.night}: {report.users:,} users, {report.with_tags:,} with tags, {report.with_next:,} with a "
         f"next item, {report.measured:,} with both, {report.categories:,} categories in the catalogue"
     )
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in (f"next {report.following}", f"category HR@{report.k}", "95 %", "users", "categories"):
-        table.add_column(name, justify="left" if name.startswith("next") else "right")
+    table = columns(f"next {report.following}", f"category HR@{report.k}", "95 %", "users", "categories")
     groups = (("", report.rates), ("tags by ", report.by_strategy), ("tags of ", report.by_persona))
     for prefix, rates in groups:
         for name, rate in rates.items():

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cli.options import HERE, ConfigPath, Json, MaxTokens, day_of
-from cli.output import OUT, print_json
+from cli.output import OUT, columns, print_json, say
 from cli.progress import progress
-from cli.versions import Day, short
+from cli.versions import Day
 from recgpt import config as settings
-from recgpt.labelling.visible import one_line
 from recgpt.tuning.at_work import at_work
 from recgpt.tuning.models import TEMPERATURE, USERS, Wanted, tune_model
+from recgpt.tuning.promote import short
 from recgpt.tuning.training import BASE, SERVING, Tuned
 from recgpt.words import Task
 
@@ -126,33 +125,27 @@ def _tune(wanted: Wanted, config: Path, date: Any, *, json: bool) -> None:
 
 def _print(tuned: Tuned, forms: set[str]) -> None:
     counts, figures = tuned.data["counts"], tuned.figures
-    _say(f"{short(tuned.version)} for {tuned.served}, on {tuned.base}, from {short(tuned.parent) or 'the base itself'}")
+    say(f"{short(tuned.version)} for {tuned.served}, on {tuned.base}, from {short(tuned.parent) or 'the base itself'}")
     mixed = f" and {counts['general']:,} general ones" if counts.get("general") else ""
     what = "questions" if "reward" in figures else "examples"
-    _say(f"  learnt from {counts['rows']:,} {what}{mixed}, in {figures['steps']:,} steps; {tuned.folder}")
+    say(f"  learnt from {counts['rows']:,} {what}{mixed}, in {figures['steps']:,} steps; {tuned.folder}")
     for name, said in counts.get("by_criterion", {}).items():
         shown = f"{said['rows_yes']:,} and {said['rows_no']:,}"
-        _say(f"  {name}: {said['yes']:,} yes and {said['no']:,} no, shown as {shown}")
+        say(f"  {name}: {said['yes']:,} yes and {said['no']:,} no, shown as {shown}")
     for name, why in counts.get("criteria_left_out", {}).items():
-        _say(f"  {name} is left out: {why}")
+        say(f"  {name} is left out: {why}")
     for why in counts.get("judges_refused", []):
-        _say(f"  {why}")
+        say(f"  {why}")
     if figures.get("too_long"):
-        _say(f"  left out, longer than tuning.max_tokens: {figures['too_long']:,}")
+        say(f"  left out, longer than tuning.max_tokens: {figures['too_long']:,}")
     if "reward" in figures:
         first, last = (f"{figures['reward'][name]:.3f}" for name in ("first", "last"))
-        _say(f"  mean reward {first} in its first steps, {last} in its last")
+        say(f"  mean reward {first} in its first steps, {last} in its last")
     if figures["held_out"]:
-        table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-        for name in ("on held-out users", "before", "after"):
-            table.add_column(name, justify="left" if name.startswith("on") else "right")
+        table = columns("on held-out users", "before", "after")
         for name, held in figures["held_out"].items():
             table.add_row(name, f"{held['before']:.3f}", f"{held['after']:.3f}")
         OUT.print(table)
-    _say(f"Next: 'recgpt tune evaluate {short(tuned.version)}'")
+    say(f"Next: 'recgpt tune evaluate {short(tuned.version)}'")
     if tuned.served != tuned.served.rpartition(".")[2] and forms != {"verdict"}:
-        _say("It answers in the form 'verdict': set judge.form to that before it serves")
-
-
-def _say(line: str) -> None:
-    OUT.print(one_line(line), markup=False)
+        say("It answers in the form 'verdict': set judge.form to that before it serves")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from recgpt.labelling.visible import one_line
 from recgpt.summary import Summary
 from recgpt.words import RunState
 
@@ -20,6 +21,19 @@ ERR = Console(stderr=True, highlight=False)
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def say(line: str) -> None:
+    """A line as it is, whatever stands in it: names come from labels and logs, and those from anywhere."""
+    OUT.print(one_line(line), markup=False)
+
+
+def columns(*names: str, left: int = 1, no_wrap: bool = False) -> Table:
+    """A table without lines: the first `left` columns are words, the others numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place < left else "right", no_wrap=no_wrap)
+    return table
 
 
 def print_summary(summary: Summary) -> None:
@@ -33,21 +47,9 @@ def print_summary(summary: Summary) -> None:
     if summary.dry_run:
         _print_dry_run(summary)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in (
-        "stage",
-        "units",
-        "ok",
-        "invalid",
-        "unavail.",
-        "asked",
-        "replayed",
-        "tok. in",
-        "cached",
-        "tok. out",
-        "seconds",
-    ):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    table = columns(
+        "stage", "units", "ok", "invalid", "unavail.", "asked", "replayed", "tok. in", "cached", "tok. out", "seconds"
+    )
     for one in summary.stages:
         counts, usage = one.counts, one.usage
         table.add_row(
@@ -84,10 +86,9 @@ def _short(value: Any) -> str:
 
 
 def _print_dry_run(summary: Summary) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    names = ("stage", "units", "untouched", "requests to ask", "replays", "tok. in", "tok. out, likely", "at most")
-    for name in names:
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    table = columns(
+        "stage", "units", "untouched", "requests to ask", "replays", "tok. in", "tok. out, likely", "at most"
+    )
     keys = ("units", "untouched", "to_ask", "replays", "tokens_in", "tokens_out", "tokens_out_most")
     asking = [one for one in summary.stages if one.counts]
     for one in asking:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.options import HERE, ConfigPath, Json
-from cli.output import OUT, print_json
+from cli.output import OUT, columns, print_json, say
 from recgpt import config as settings
 from recgpt.audit import html, passport
 from recgpt.audit.findings import findings
@@ -70,7 +70,7 @@ def audit(
     if reports[-1].labellers is not None:  # the same people for every judge
         _print_people(reports[-1].labellers)
     if html_file is not None:
-        _say(f"Written: {html_file}")
+        say(f"Written: {html_file}")
 
 
 def _as_dict(report: Report, bar: passport.Bar, fitting: Fitting | None) -> dict[str, Any]:
@@ -80,19 +80,19 @@ def _as_dict(report: Report, bar: passport.Bar, fitting: Fitting | None) -> dict
 
 def _print_fitting(judge: str, fitting: Fitting) -> None:
     for name, cut in fitting.fitted.items():
-        _say(
+        say(
             f"{judge}: yes on {name} from P(yes) {cut.value:.3f} on (fitted on {cut.cases:,} rows: AUC {cut.auc:.2f}, "
             f"sensitivity {cut.sensitivity:.2f}, specificity {cut.specificity:.2f})"
         )
     for name, why in fitting.left_out.items():
-        _say(f"{judge}: no threshold for {name}: {why}")
-    _say(f"{judge}: {fitting.changed:,} labels say something else now")
+        say(f"{judge}: no threshold for {name}: {why}")
+    say(f"{judge}: {fitting.changed:,} labels say something else now")
 
 
 def print_report(report: Report, bar: passport.Bar) -> None:
     against = "people (" + ", ".join(report.people) + ")" if report.against == PEOPLE else report.against
     everything = report.groups[ALL]
-    _say(
+    say(
         f"{report.judge} on {report.task}, against {against}: {everything.cases:,} verdicts on {everything.targets:,} "
         "targets"
     )
@@ -100,33 +100,21 @@ def print_report(report: Report, bar: passport.Bar) -> None:
         OUT.print(_agreement(report))
     OUT.print(_conduct(everything.figures))
     for line in _missing(report) if everything.cases else ():
-        _say("  " + line)
+        say("  " + line)
     if report.unmatched or report.tied:
-        _say(f"  left out: {report.unmatched:,} verdicts without a truth, {report.tied:,} on which people are tied")
+        say(f"  left out: {report.unmatched:,} verdicts without a truth, {report.tied:,} on which people are tied")
     if report.cross_fitted:
-        _say(f"  by thresholds fitted on other rows than those judged: {', '.join(report.cross_fitted)}")
+        say(f"  by thresholds fitted on other rows than those judged: {', '.join(report.cross_fitted)}")
     if report.drift is not None:
         _print_drift(report.drift)
     said = findings(report, bar)
     for line in said or ["Nothing speaks against it."]:
-        _say(("! " if said else "") + line)
+        say(("! " if said else "") + line)
     OUT.print()
 
 
-def _say(line: str) -> None:
-    """Names come from labels, and labels from anywhere."""
-    OUT.print(one_line(line), markup=False)
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for place, name in enumerate(names):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    return table
-
-
 def _agreement(report: Report) -> Table:
-    table = _table("", "cases", *(_SHORT.get(name, WORDS[name]) for name in AGREEMENT))
+    table = columns("", "cases", *(_SHORT.get(name, WORDS[name]) for name in AGREEMENT), no_wrap=True)
     for name, group in report.groups.items():
         cells = []
         for one in AGREEMENT:
@@ -171,10 +159,10 @@ def _missing(report: Report) -> list[str]:
 
 def _print_people(people: Labellers) -> None:
     alphas = "; ".join(f"{name} {_plain(alpha)}" for name, alpha in people.alpha.items())
-    _say(f"People among themselves: Krippendorff's alpha {alphas}")
+    say(f"People among themselves: Krippendorff's alpha {alphas}")
     for pair in people.pairs:
         said = f"kappa {_plain(pair.kappa)}, the same answer to {_plain(pair.agreement)} of {pair.agreement.n:,}"
-        _say(f"  {pair.one} and {pair.other}: {said}")
+        say(f"  {pair.one} and {pair.other}: {said}")
 
 
 def _plain(figure: Figure) -> str:
@@ -188,7 +176,7 @@ def _plain(figure: Figure) -> str:
 def _print_drift(drift: Drift) -> None:
     """All figures over all cases, and of each criterion those whose change is real."""
     changed = f"; changed since: {', '.join(drift.criteria_changed)}" if drift.criteria_changed else ""
-    _say(f"  since the audit of {drift.since} ({drift.new_targets:,} new targets{changed}):")
+    say(f"  since the audit of {drift.since} ({drift.new_targets:,} new targets{changed}):")
     for name, changes in drift.groups.items():
         said = [
             f"{WORDS[figure]} {_changed(one)}"
@@ -196,7 +184,7 @@ def _print_drift(drift: Drift) -> None:
             if name == ALL or one.word in ("better", "worse")
         ]
         if said:
-            _say(f"    {name}: " + ", ".join(said))
+            say(f"    {name}: " + ", ".join(said))
 
 
 def _changed(change: Change) -> str:

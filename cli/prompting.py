@@ -8,11 +8,12 @@ from rich.table import Table
 from cli.options import HERE, ConfigPath, Json, MaxTokens, day_of
 from cli.output import OUT, print_json
 from cli.progress import progress
-from cli.versions import Aim, Day, Held, Margin, Untrusted, print_gate, short
+from cli.versions import Aim, Day, Held, Margin, Untrusted, print_gate
 from recgpt import config as settings
 from recgpt.tuning.at_work import at_work
 from recgpt.tuning.compare import USERS, Rules
 from recgpt.tuning.gate import AIM
+from recgpt.tuning.promote import short
 from recgpt.tuning.prompts import Tuned, tune
 from recgpt.words import Task
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cli.night import run_stages
 from cli.options import HERE, ConfigPath, Day, Json, Users, day_of
-from cli.output import OUT, print_json
+from cli.output import OUT, columns, print_json
 from cli.progress import progress
 from recgpt import config as settings
 from recgpt.sources.prepare import prepare
@@ -153,15 +152,11 @@ def print_report(report: "Report") -> None:
         f"{report.users:,} users took {report.wanted:,} items that were new to them in the {report.days} days after"
     )
     names = list(report.rows[0].metrics)
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in ("group", "model", "users", *names):
-        table.add_column(name, justify="left" if name in {"group", "model"} else "right")
+    table = columns("group", "model", "users", *names, left=2)
     for row in report.rows:
         table.add_row(row.group, row.model, f"{row.users:,}", *(_cell(row.metrics[name]) for name in names))
     OUT.print(table)
-    lists = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in ("lists of", "coverage", "novelty, bits", "diversity", f"towers' ndcg@{report.k} above it by"):
-        lists.add_column(name, justify="left" if name == "lists of" else "right")
+    lists = columns("lists of", "coverage", "novelty, bits", "diversity", f"towers' ndcg@{report.k} above it by")
     for one in report.lists:
         above = report.above.get(one.model)
         by = "" if above is None else f"{above.mean:+.4f} ({above.low:+.4f} to {above.high:+.4f})"

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.options import HERE, ConfigPath, Json, day_of
-from cli.output import OUT, print_json
+from cli.output import OUT, columns, print_json
 from cli.progress import progress
 from recgpt import config as settings
 from recgpt.labelling.visible import one_line
@@ -20,6 +20,7 @@ from recgpt.tuning.at_work import at_work
 from recgpt.tuning.compare import USERS, Rules
 from recgpt.tuning.compare import evaluate as measure
 from recgpt.tuning.gate import AIM
+from recgpt.tuning.promote import short
 
 Named = Annotated[str, typer.Argument(metavar="VERSION", help="Its hash, or how that begins; 'recgpt tune list'.")]
 Held = Annotated[int, typer.Option("--users", min=1, help="At most so many held-out users (or interests' names).")]
@@ -91,7 +92,7 @@ def add_to(app: typer.Typer) -> None:
         store = open_store(settings.load(config), migrate=False)
         with alone(store, "recgpt promote"):
             bring_up(store)
-            _say(serving.promote(store, version, force=force), json=json)
+            _show(serving.promote(store, version, force=force), json=json)
 
     @app.command()
     def rollback(
@@ -103,14 +104,12 @@ def add_to(app: typer.Typer) -> None:
         store = open_store(settings.load(config), migrate=False)
         with alone(store, "recgpt rollback"):
             bring_up(store)
-            _say(serving.rollback(store, task), json=json)
+            _show(serving.rollback(store, task), json=json)
 
 
 def print_gate(version: str, gate: dict[str, Any]) -> None:
     """What the gate said, by criterion."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for name in ("criterion", "difference", "95 %", "may fall by", "users"):
-        table.add_column(name, justify="left" if name == "criterion" else "right")
+    table = columns("criterion", "difference", "95 %", "may fall by", "users")
     for name, one in sorted(gate["differences"].items(), key=lambda row: (row[0] != gate["aim"], row[0])):
         shown = (
             ("none", "")
@@ -136,15 +135,11 @@ def print_gate(version: str, gate: dict[str, Any]) -> None:
         OUT.print(f"Held back: {gate['why']}", markup=False)
 
 
-def short(version: str | None) -> str:
-    return "" if version is None else version.removeprefix("sha256:")[:12]
-
-
 def points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
-def _say(row: Promotion, *, json: bool) -> None:
+def _show(row: Promotion, *, json: bool) -> None:
     if json:
         names = ("id", "task", "kind", "version", "previous", "forced", "reason", "result", "created_at")
         print_json({name: getattr(row, name) for name in names})

@@ -35,9 +35,9 @@ class Candidate:
         return self.result.get("gate")
 
 
-def short(version: str) -> str:
-    """The beginning of a version's hash, as people are shown it."""
-    return version.removeprefix("sha256:")[:12]
+def short(version: str | None) -> str:
+    """The beginning of a version's hash, as people are shown it; nothing of none."""
+    return "" if version is None else version.removeprefix("sha256:")[:12]
 
 
 def find(store: Store, named: str) -> Candidate:
