@@ -197,12 +197,17 @@ def items_of(night: Night, config: TowersConfig) -> Items:
     items = Items(catalogue.ids, catalogue.titles, catalogue.categories, catalogue.brands, prices, night.vectors)
     if not read_counts(config):
         return items
-    events, pairs = np.zeros(len(items), dtype=np.int64), np.zeros(0, dtype=np.int64)
+    events, takers = np.zeros(len(items), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
+    counted = np.zeros(
+        0, dtype=np.int64
+    )  # pairs of a user and an item: of the last user, who may go on in what follows
     for found, users, _, _ in _learnt_events(night):
-        known = found >= 0
-        events += np.bincount(found[known], minlength=len(items))
-        pairs = np.union1d(pairs, users[known].astype(np.int64) * len(items) + found[known])  # a user and an item, once
-    return replace(items, counts=np.stack([events, np.bincount(pairs % len(items), minlength=len(items))], axis=1))
+        events += np.bincount(found, minlength=len(items))
+        pairs = np.unique(users.astype(np.int64) * len(items) + found)
+        takers += np.bincount(np.setdiff1d(pairs, counted, assume_unique=True) % len(items), minlength=len(items))
+        counted = np.union1d(counted, pairs)
+        counted = counted[counted // len(items) == counted[-1:] // len(items)]
+    return replace(items, counts=np.stack([events, takers], axis=1))
 
 
 def users_of(people: Sequence[tuple[str, Mapping[str, str]]], config: TowersConfig) -> Users:
