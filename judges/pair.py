@@ -12,7 +12,6 @@ from judges.criterion import Criterion, shown
 from judges.verdict import NoVerdict
 
 Side = Literal["left", "right", "tie"]
-TOP_LOGPROBS: Final = 0
 MAX_TOKENS: Final = 48  # a small model sets its JSON in lines
 _SIDES: Final[dict[str, Side]] = {"first": "left", "second": "right", "tie": "tie"}
 _TURNED: Final[dict[Side, Side]] = {"left": "right", "right": "left", "tie": "tie"}

@@ -21,11 +21,6 @@ class Threshold:
     specificity: float
     cases: int
 
-    @property
-    def youden(self) -> float:
-        """Sensitivity + specificity - 1: 0 says nothing, 1 divides the cases fully."""
-        return self.sensitivity + self.specificity - 1.0
-
 
 def fit(p_yes: Sequence[float], truth: Sequence[bool]) -> Threshold:
     """The cut with the greatest Youden index, half-way between the two neighbouring cases.

@@ -6,7 +6,6 @@ interest's name.
 """
 
 import hashlib
-from collections.abc import Iterable
 
 from recgpt.tuning.settings import Tuning
 
@@ -20,12 +19,3 @@ def held_out(key: str, rules: Tuning) -> bool:
 def key_of(user_id: str | None, interest: str) -> str:
     """What decides about a target: its user, or, where it has none, the name of the interest that it is for."""
     return f"interest:{interest.casefold()}" if user_id is None else user_id
-
-
-def divided(users: Iterable[str], rules: Tuning) -> tuple[list[str], list[str]]:
-    """The users to learn from and the held-out ones, each sorted."""
-    train: list[str] = []
-    test: list[str] = []
-    for user in sorted(set(users)):
-        (test if held_out(user, rules) else train).append(user)
-    return train, test
