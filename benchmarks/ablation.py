@@ -67,7 +67,8 @@ class Ground:
 
     name: str
     shop: DataSet
-    learnt: TrainingData  # with the validation held out
+    held_out: Array  # (E,) bool, the validation
+    unused: Array  # (E,) bool, neither learnt from nor validated on
     validation: Exam
     test: Exam
     repeats: bool = False  # people buy the same things again
@@ -75,9 +76,7 @@ class Ground:
     @property
     def sizes(self) -> dict[str, int]:
         """What makes results comparable, beside the settings."""
-        assert self.learnt.held_out is not None
-        assert self.learnt.unused is not None
-        events = int((~self.learnt.held_out & ~self.learnt.unused).sum())
+        events = int((~self.held_out & ~self.unused).sum())
         return {"events": events} | {name: len(one.users) for name, one in self.validation.questions.items()}
 
 
@@ -142,10 +141,11 @@ def measure_all(name: str, variants: Sequence[Variant], folder: Path, out: Path 
 def measure(ground: Ground, config: TowersConfig, larger: TowersConfig | None, *, test: bool) -> Record:
     """Train, and ask."""
     teacher, seconds = None, 0.0
+    data = ground.shop.to_learn(config.network.tasks, ground.held_out, ground.unused)
     if larger is not None:
-        taught = train(ground.learnt, larger)
+        taught = train(data, larger)
         teacher, seconds = Checkpoint(taught.model, larger, {}, "", ""), taught.seconds
-    trained = train(ground.learnt, config, teacher=teacher)
+    trained = train(data, config, teacher=teacher)
     found: Record = {
         "seconds": round(seconds + trained.seconds, 1),
         "epochs": len(trained.epochs),
@@ -174,10 +174,12 @@ def on_beauty(folder: Path, vectors: bool, quick: bool) -> Ground:
     data = shop.data
     both = leave_one_out.questions(data.users, data.items, len(data.user_ids), len(data.item_ids))
     before = part(data, ~last_two(data.users).test)  # its last events are the validation
+    learnt = leave_one_out.for_training(data)
     return Ground(
         "beauty",
         shop,
-        leave_one_out.for_training(data),
+        learnt.held_out,
+        learnt.unused,
         Exam(*leave_one_out.for_histories(before), {"all": both.validation}),
         Exam(*leave_one_out.for_histories(data), {"all": both.strict}),
     )
@@ -189,17 +191,26 @@ def on_journey(folder: Path, vectors: bool, quick: bool) -> Ground:
     data, days = shop.data, shop.days
     end = float(np.ceil(days.max()))
     validation, test = end - 2 * WEEKS_2, end - WEEKS_2
+    bought = shop.first
     weeks = next_weeks.questions(
-        data.users, data.items, days, len(data.user_ids), len(data.item_ids), validation_from=validation, test_from=test
-    )
+        data.users[bought], data.items[bought], days[bought], len(data.user_ids), len(data.item_ids),
+        validation_from=validation, test_from=test,
+    )  # fmt: skip
     begin = validation - 7 * (QUICK_WEEKS if quick else WEEKS)
-    learnt = replace(data, held_out=(validation <= days) & (days < test), unused=(days < begin) | (days >= test))
 
     def exam(moment: float, questions: dict[Show, Questions]) -> Exam:
         parts = {str(show): questions[show] for show in (Show.NEW, Show.REPEATS)}
         return Exam(part(data, days < moment), round(moment * 86_400), parts)
 
-    return Ground("journey", shop, learnt, exam(validation, weeks.validation), exam(test, weeks.test), repeats=True)
+    return Ground(
+        "journey",
+        shop,
+        (validation <= days) & (days < test),
+        (days < begin) | (days >= test),
+        exam(validation, weeks.validation),
+        exam(test, weeks.test),
+        repeats=True,
+    )
 
 
 GROUNDS: dict[str, Callable[[Path, bool, bool], Ground]] = {"beauty": on_beauty, "journey": on_journey}

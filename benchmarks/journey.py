@@ -7,7 +7,7 @@ the first two of them, and the last two are the test, with everything before it 
 ranked among those the household never bought, repeats among those it did, and `all` in one list over 92,348 products.
 The towers score what was had by its counts (network.repeats) and begin from how often a product is bought
 (network.prior), read base features, price and popularity, learn what is bought in two weeks from their beginning, and
-the later the more; `multi` has the tasks purchase and coupon, `single` one user vector for all purchases. EASE knows
+the later the more; `multi` has the tasks purchase and coupon, `single` learns purchases alone. EASE knows
 the most bought products only, as many as `--most` says: its weights are a square matrix, of 34 GB for all of them.
 """
 
@@ -53,8 +53,9 @@ def main() -> int:
     data, seeds = shop.data, arguments.seeds[:1] if quick else arguments.seeds
     most = 4_000 if quick else arguments.most
     end = float(np.ceil(shop.days.max()))
+    bought = shop.first
     weeks = questions(
-        data.users, data.items, shop.days, len(data.user_ids), len(data.item_ids),
+        data.users[bought], data.items[bought], shop.days[bought], len(data.user_ids), len(data.item_ids),
         validation_from=end - 2 * WEEKS_2, test_from=end - WEEKS_2,
     )  # fmt: skip
 
@@ -132,11 +133,11 @@ def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: boo
         },
     )  # fmt: skip
     validation = (end - 2 * WEEKS_2 <= shop.days) & (shop.days < end - WEEKS_2)
-    data = replace(shop.data, held_out=validation, unused=shop.days >= end - WEEKS_2)
+    unused = shop.days >= end - WEEKS_2
     if quick:
         config = config.but(training={"max_epochs": 1, "validation_events": 1024})
-        data = replace(data, unused=data.unused | (shop.days < end - 3 * WEEKS_2))
-    return train(data, config, progress=show_epoch)
+        unused |= shop.days < end - 3 * WEEKS_2
+    return train(shop.to_learn(tasks, validation, unused), config, progress=show_epoch)
 
 
 def coupons(shop: DataSet, test: Questions, moment: float) -> Questions:

@@ -1,6 +1,7 @@
 """The shared data sets as the towers read them, for whichever benchmark measures on one."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ class DataSet:
     inputs: Inputs  # what a config must say of these data
     days: npt.NDArray[np.float64]  # (E,) moments of the events
 
+    @property
+    def first(self) -> npt.NDArray[np.bool_]:
+        """(E,) events of the first behaviour: what is asked for, and learnt where there are no tasks."""
+        return np.asarray(self.data.behaviours == 0)
+
+    def to_learn(self, tasks: Sequence[str], held_out: Array, unused: Array) -> TrainingData:
+        """The data, of which the first behaviour is held out. The others are learnt if there are tasks."""
+        others = ~self.first & (held_out | (not tasks))
+        return replace(self.data, held_out=held_out & self.first, unused=unused | others)
+
 
 def beauty(folder: Path = BEAUTY) -> DataSet:
     """198,502 reviews of 22,363 users on 12,101 items; all events are one behaviour, and times are whole days."""
@@ -37,15 +48,17 @@ def beauty(folder: Path = BEAUTY) -> DataSet:
 
 
 def journey(folder: Path = JOURNEY) -> DataSet:
-    """1,469,307 purchases of 2,469 households on 92,348 products. A purchase with a coupon's discount is the behaviour
-    coupon, any other is purchase; households have base features, products a price."""
+    """1,469,307 purchases of 2,469 households on 92,348 products. One with a coupon's discount stands there twice, as
+    the behaviours purchase and coupon; households have base features, products a price."""
     columns = ["user_id", "item_id", "timestamp", "event_type", "coupon_disc"]
     events = pq.read_table(folder / "events.parquet", columns=columns)
     events = events.filter(pc.equal(events["event_type"], "purchase"))
     seconds = events["timestamp"].cast(pa.timestamp("s")).cast(pa.int64()).to_numpy()
     order = np.argsort(seconds, kind="stable")
     events, seconds = events.take(pa.array(order)), seconds[order]
-    coupon = (events["coupon_disc"].to_numpy() != 0).astype(np.int64)
+    rows = np.repeat(np.arange(len(events)), 1 + (events["coupon_disc"].to_numpy() != 0))
+    coupon = (np.diff(rows, prepend=-1) == 0).astype(np.int64)
+    events, seconds = events.take(pa.array(rows)), seconds[rows]
     items = pq.read_table(folder / "items.parquet")
     users = pq.read_table(folder / "users.parquet")
     return _data_set(items, events, seconds, coupon, ("purchase", "coupon"), users)
