@@ -12,11 +12,12 @@ import pytest
 # folders named like the packages under test.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from command import command, recgpt
 from fake_server import FakeServer
 from project import asked, project, shop
 from written import table
 
-__all__ = ["asked", "project", "shop", "table"]
+__all__ = ["asked", "command", "project", "recgpt", "shop", "table"]
 
 # What was started in the background ignores Ctrl-C, and so would every command that a test starts and stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,43 +1,22 @@
 """`tune prompts` as it is called: what it prints, and what it refuses."""
 
 import json
-import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from scripted import Body, claim, instead, task, verdict
-from versions import by_category, system, trust
+from command import Recgpt
+from scripted import instead
+from versions import told_better, trust
 
-from cli.app import main
 from recgpt.store.lock import alone
 from recgpt.store.tables import PromptVersion
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Recgpt = Callable[..., Done]
-
-
 @pytest.fixture
-def recgpt(project: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Recgpt:
-    def run(*arguments: str) -> Done:
-        where = ["-c", str(project.folder), "--date", str(project.night)]
-        monkeypatch.setattr(sys, "argv", ["recgpt", "tune", "prompts", *arguments, *where])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return Done(code or 0, said.out, said.err)
-
-    return run
+def recgpt(project: Any, command: Recgpt) -> Recgpt:
+    """`recgpt tune prompts ARGUMENT ...` on the project, on its night."""
+    where = ("-c", str(project.folder), "--date", str(project.night))
+    return lambda *arguments: command("tune", "prompts", *arguments, *where)
 
 
 @pytest.fixture
@@ -49,16 +28,7 @@ def naming(project: Any) -> Any:
         **{"tuning.prompts": {"train": 3, "validation": 3, "minibatch": 2, "rounds": 1}},
     )
 
-    def script(body: Body) -> Any:
-        if task(body) == "reflection":
-            return json.dumps({"findings": "All sundries.", "system": "Name it BETTER, please.", "examples": []})
-        if task(body) == "interest_name" and "BETTER" not in system(body):
-            return json.dumps({"interest": "sundries"})
-        if task(body) == "interests" and claim(body) == "sundries":
-            return verdict(body, "no")
-        return by_category(body)
-
-    project.server.answer = instead(script)
+    project.server.answer = instead(told_better)
     trust(project)
     return project
 

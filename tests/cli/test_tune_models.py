@@ -1,18 +1,16 @@
 """`tune sft`, `dpo` and `judge` as a user runs them: from labels to an adapter that serves."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from command import Recgpt
 from scripted import Body, claim, instead, last, task, verdict
 from sqlalchemy.orm import Session
 from tiny_llama import tiny_llama
 from versions import by_category, trust
 
-from cli.app import main
 from judges import load_criteria
 from recgpt.labels.store import add
 from recgpt.store.lock import alone
@@ -23,31 +21,6 @@ from recgpt.words import Stage
 
 __all__ = ["tiny_llama"]
 CRITERIA = load_criteria("tags")
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Recgpt = Callable[..., Done]
-
-
-@pytest.fixture
-def recgpt(project: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Recgpt:
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["recgpt", *arguments, "-c", str(project.folder)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return Done(code or 0, said.out, said.err)
-
-    return run
 
 
 GOOD, BAD = ("roomy", "soft", "bright", "neat"), ("dull", "bleak", "grey", "stale")

@@ -1,45 +1,18 @@
 """`tune evaluate`, `tune list`, `promote`, `rollback` as they are called: exit code, tables, JSON, and the lock."""
 
 import json
-import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from scripted import Body, claim, instead, task, verdict
-from versions import by_category, system, trust, tuned
+from command import Recgpt
+from scripted import instead, task
+from versions import told_better, trust, tuned
 
 import prompts
-from cli.app import main
 from recgpt.serving import serving
 from recgpt.store.lock import alone
 from recgpt.store.tables import Promotion
 from recgpt.words import Stage
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Recgpt = Callable[..., Done]
-
-
-@pytest.fixture
-def recgpt(project: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Recgpt:
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["recgpt", *arguments, "-c", str(project.folder)])
-        capsys.readouterr()
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return Done(code or 0, said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
@@ -49,14 +22,7 @@ def naming(project: Any) -> Any:
         tuning={"held_out": 0.6}, interests={"min_items": 2, "min_days": 2, "min_span_days": 7},
     )  # fmt: skip
 
-    def script(body: Body) -> Any:
-        if task(body) == "interest_name" and "BETTER" not in system(body):
-            return json.dumps({"interest": "sundries"})
-        if task(body) == "interests" and claim(body) == "sundries":
-            return verdict(body, "no")
-        return by_category(body)
-
-    project.server.answer = instead(script)
+    project.server.answer = instead(told_better)
     trust(project)
     return project
 

@@ -1,24 +1,10 @@
 """The command in this process: its exit code and streams, with the waits between tries made short."""
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from command import Done, Recgpt
 from fake_server import from_schema, schema_of
-
-from cli.app import main
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Recgpt = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
@@ -28,20 +14,12 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def recgpt(reader: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Recgpt:
-    """`recgpt COMMAND ...` on the project, on its night. What is no RecgptError comes out as it would: a traceback."""
+def recgpt(reader: Any, command: Recgpt) -> Recgpt:
+    """`recgpt COMMAND ...` on the project, on its night."""
 
-    def run(command: str, *arguments: str) -> Done:
-        where = ["-c", str(reader.folder)]
-        night = [] if command == "doctor" else ["--date", str(reader.night)]
-        monkeypatch.setattr(sys, "argv", ["recgpt", command, *arguments, *where, *night])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Done(code, said.out, said.err)
+    def run(name: str, *arguments: str) -> Done:
+        night = [] if name == "doctor" else ["--date", str(reader.night)]
+        return command(name, *arguments, "-c", str(reader.folder), *night)
 
     return run
 

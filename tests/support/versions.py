@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from scripted import last, task
+from scripted import Body, claim, last, task, verdict
 from sqlalchemy.orm import Session
 
 import prompts
@@ -40,6 +40,18 @@ def by_category(body: dict[str, Any]) -> str | None:
     if task(body) != "interest_name":
         return None
     return json.dumps({"interest": last(body).partition(":")[0].removeprefix("- ")})
+
+
+def told_better(body: Body) -> Any:
+    """For `scripted.instead`: the packaged prompt names every interest "sundries", which no judge accepts; one that is
+    told BETTER names well, and a reflection says so."""
+    if task(body) == "reflection":
+        return json.dumps({"findings": "All sundries.", "system": "Name it BETTER, please.", "examples": []})
+    if task(body) == "interest_name" and "BETTER" not in system(body):
+        return json.dumps({"interest": "sundries"})
+    if task(body) == "interests" and claim(body) == "sundries":
+        return verdict(body, "no")
+    return by_category(body)
 
 
 def system(body: dict[str, Any]) -> str:
