@@ -27,7 +27,7 @@ test: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 test-vllm: install $(VLLM)/.installed
 	$(VENV)/bin/python -m pytest tests/vllm --timeout 1200
