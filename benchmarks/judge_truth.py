@@ -34,7 +34,6 @@ from sqlalchemy.orm import Session
 from judges import Criterion, Form, Threshold, load_criteria
 from recgpt.audit import passport
 from recgpt.audit.report import ALL, Report
-from recgpt.config import Seat
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.errors import EngineError
@@ -43,6 +42,7 @@ from recgpt.labels.judging import UNFITTED, Asked, Judge, labels_of, read
 from recgpt.labels.store import add, labelled
 from recgpt.labels.targets import Target, load_targets
 from recgpt.serving import JUDGE, Adapter, Serving
+from recgpt.settings import Seat
 from recgpt.stages.work import settle
 from recgpt.tuning import judge_model, training
 from recgpt.tuning.base import source_of

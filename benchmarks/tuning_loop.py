@@ -50,6 +50,7 @@ from recgpt.labels.store import add
 from recgpt.labels.targets import TABLES, Target, target
 from recgpt.project import demo_settings
 from recgpt.serving import Serving
+from recgpt.settings import OtherModel
 from recgpt.sources.demo import make_shop
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, leaf, product
@@ -61,7 +62,7 @@ from recgpt.tuning.gate import AIM, decide
 from recgpt.tuning.models import Wanted, tune_model
 from recgpt.tuning.promote import find, promote
 from recgpt.tuning.prompts import tune
-from recgpt.tuning.settings import Dpo, Lora, Method, Prompts, Reflection, Tuning
+from recgpt.tuning.settings import Dpo, Lora, Method, Prompts, Tuning
 from recgpt.tuning.split import held_out, key_of
 from recgpt.tuning.trial import Inputs, Turns, inputs, turns, values
 from recgpt.words import JudgeKind, Stage, State, Task
@@ -135,7 +136,7 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
     method = {"epochs": size.epochs, "batch_size": 8}
     rules = Tuning(
         held_out=0.4,
-        prompts=Prompts(**few, reflection=Reflection(base_url=base_url, model=MODEL, revision="1")),
+        prompts=Prompts(**few, reflection=OtherModel(base_url=base_url, model=MODEL, revision="1")),
         lora=Lora(rank=size.rank, alpha=2 * size.rank),
         sft=Method(**method),
         dpo=Dpo(**method),

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from recgpt.config import Behaviour, Interests
+from recgpt.settings import Behaviour, Interests
 from recgpt.sources.logs import History
 from recgpt.words import Horizon
 

@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 
-from recgpt.config import Config, Form, Seat, load, night_of
+from recgpt.config import Config, load, night_of
 from recgpt.errors import ConfigError
 from recgpt.project import TEMPLATE, demo_settings, init
+from recgpt.settings import Form, Seat
 from towers.config import FeatureSettings, LossSettings, NetworkSettings, TrainingSettings
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recgpt.config import DEFAULT_BEHAVIOURS, Config, Interests, night_of
+from recgpt.config import Config, night_of
 from recgpt.evaluation.truth import majority, read_truth, score
 from recgpt.grouping import MAX_ITEMS, Array, Group, Standing, group
+from recgpt.settings import DEFAULT_BEHAVIOURS, Interests
 from recgpt.sources.demo import make_shop
 from recgpt.sources.logs import History
 from recgpt.sources.prepare import prepare

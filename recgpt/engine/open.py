@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from sqlalchemy import Engine as Store
 
 from recgpt.config import Config
-from recgpt.config import Engine as Settings
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel, Served
 from recgpt.engine.chat import PassingError, RefusedError, ServerChat
 from recgpt.engine.ledger import Ledger
 from recgpt.errors import ConfigError, EngineError
 from recgpt.serving import Adapter, Serving, serving
+from recgpt.settings import Engine as Settings
 
 SERVER_REMEDY = "start it with 'recgpt engine serve' or check engine.base_url"
 

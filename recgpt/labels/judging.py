@@ -17,13 +17,13 @@ from typing import Final
 from sqlalchemy import Engine
 
 from judges import Criterion, NoVerdict, Threshold, Verdict, count_votes, fit
-from recgpt.config import Seat
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.errors import EngineError
 from recgpt.labels.store import judge_id
 from recgpt.labels.targets import Target
 from recgpt.labels.thresholds import newest
+from recgpt.settings import Seat
 from recgpt.stages.answers import Refused
 from recgpt.stages.work import Question, Settled, settle
 from recgpt.store.tables import Label

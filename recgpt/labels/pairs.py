@@ -204,7 +204,7 @@ def _explanations(session: Session, last: int) -> tuple[list[Any], int]:
         .order_by(first)
         .limit(PAGE)
     )
-    found = [row.tuple() for row in session.execute(several)]
+    found = session.execute(several).all()
     wanted = {(interest, item_id) for interest, item_id, _ in found}
     rows = session.scalars(
         select(Explanation).where(

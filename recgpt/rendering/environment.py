@@ -7,8 +7,9 @@ event comes or goes, so a prompt that holds them is the same prompt from one suc
 from datetime import date, timedelta
 from typing import Final, Literal
 
-from recgpt.config import Config, Occasion, Season
+from recgpt.config import Config
 from recgpt.rendering.clean import clean
+from recgpt.settings import Occasion, Season
 
 SEASONS: Final[tuple[Season, ...]] = ("winter", "spring", "summer", "autumn")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from recgpt.config import Behaviour
+from recgpt.settings import Behaviour
 
 RATING: Final = "rating"  # the one behaviour whose value is shown, as stars: one star is no liking
 

@@ -29,12 +29,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from recgpt.config import Behaviour
 from recgpt.rendering.budget import fit
 from recgpt.rendering.clean import clean
 from recgpt.rendering.compress import Compressed, compress
 from recgpt.rendering.labels import costs_of, labels_of
 from recgpt.rendering.moments import Ints, vocabulary
+from recgpt.settings import Behaviour
 from recgpt.sources.logs import Catalogue, History
 
 _LEAST_ITEM = 4  # tokens; no item takes fewer, so items beyond the budget / 4 are not even named

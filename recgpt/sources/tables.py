@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recgpt.config import Config, Section
+from recgpt.config import Config
 from recgpt.errors import DataError
+from recgpt.settings import Section
 from recgpt.sources import rows, values
 from recgpt.words import BEHAVIOUR, BRAND, CATEGORY, ITEM_ID, PRICE, QUERY, STOCK, TIMESTAMP, TITLE, USER_ID, VALUE
 

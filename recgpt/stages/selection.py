@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recgpt.config import Score
+from recgpt.settings import Score
 from recgpt.sources.logs import Catalogue, History
 from recgpt.words import CATEGORY_SEPARATOR
 from towers.rerank import choose

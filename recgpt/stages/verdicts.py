@@ -19,7 +19,7 @@ from itertools import chain
 from sqlalchemy.orm import Session
 
 from judges import REVIEWER, Criterion, CriterionError, grade, load_criteria
-from recgpt.config import Config, Seat
+from recgpt.config import Config
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
@@ -31,6 +31,7 @@ from recgpt.labels.store import add
 from recgpt.labels.targets import Target, load_targets
 from recgpt.labels.thresholds import newest, reviewed
 from recgpt.serving import Serving
+from recgpt.settings import Seat
 from recgpt.stages.night import Night
 from recgpt.stages.work import Kept, Settled, Tally, Work, digest, plan, work, work_through
 from recgpt.words import Outcome, Stage, Task

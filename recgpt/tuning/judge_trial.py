@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recgpt.config import Seat
 from recgpt.engine.open import open_engine
 from recgpt.errors import DataError
 from recgpt.labels.judging import Asked, Judge
 from recgpt.labels.targets import Target
 from recgpt.serving import Serving
+from recgpt.settings import Seat
 from recgpt.stages.night import Night
 from recgpt.stages.verdicts import criteria
 from recgpt.tuning import judge_model

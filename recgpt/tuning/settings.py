@@ -2,16 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from recgpt.settings import OtherModel, Section, Share
 from recgpt.words import Task
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Lora(Section):
@@ -59,24 +55,11 @@ class Judging(Method):
     half_life_days: float = Field(default=90.0, gt=0.0)  # of the commoner one, a label so old is kept half as often
 
 
-class Reflection(Section):
-    """What differs from [engine] for the model that reflects; another server or model begins from an engine's
-    defaults."""
-
-    kind: Literal["embedded", "server"] | None = None
-    base_url: str | None = None
-    model: str | None = None
-    revision: str | None = None
-    api_key_env: str | None = None
-    in_flight: int | None = Field(default=None, ge=1)
-    timeout_s: float | None = Field(default=None, gt=0)
-
-
 class Gate(Section):
     """What a criterion may fall by when another one rises, as a share of rows."""
 
     margin: Share = 0.03
-    margins: dict[Task, dict[str, Share]] = {}  # of single criteria, by task
+    margins: dict[Task, dict[str, Share]] = Field(default_factory=dict)  # of single criteria, by task
 
 
 class Prompts(Section):
@@ -89,7 +72,7 @@ class Prompts(Section):
     tries: int = Field(default=3, ge=1)  # to write one that keeps to the format, each told what was wrong
     shown: int = Field(default=12000, ge=500)  # characters of what was asked and answered that one reflection is shown
     temperature: float = Field(default=0.7, gt=0.0, le=2.0)  # of reflections
-    reflection: Reflection = Reflection()
+    reflection: OtherModel = OtherModel()
 
 
 class Tuning(Section):

@@ -8,7 +8,7 @@ import pytest
 
 from recgpt.audit.html import page
 from recgpt.audit.passport import audit, report_of
-from recgpt.config import Judge
+from recgpt.settings import Judge
 from recgpt.words import Task
 
 EVIL = "small@<script>alert(1)</script>"

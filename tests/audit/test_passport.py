@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from recgpt.audit.passport import audit, judges, report_of, trusted
 from recgpt.audit.report import ALL, RANDOM, Report
-from recgpt.config import Judge, load
+from recgpt.config import load
 from recgpt.errors import ConfigError, DataError
+from recgpt.settings import Judge
 from recgpt.store.tables import Passport
 from recgpt.words import Task
 

@@ -9,7 +9,7 @@ import pytest
 from recgpt.audit.findings import findings
 from recgpt.audit.passport import audit, report_of, trusted
 from recgpt.audit.report import ALL, Figure, Report
-from recgpt.config import Judge
+from recgpt.settings import Judge
 from recgpt.words import Task
 
 BAR = Judge()

@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from scripted import Body, claim, instead, task, verdict
-from versions import by_category, system
+from scripted import instead
+from versions import told_better
 
 import prompts
 from recgpt.config import load
@@ -91,19 +91,10 @@ def test_a_step_that_the_gate_passes_serves_and_is_held_against_the_truth(
 ) -> None:
     """Only a prompt that is told BETTER names anything; there is nothing to train an adapter on."""
 
-    def script(body: Body) -> Any:
-        if task(body) == "reflection":
-            return json.dumps({"findings": "All are sundries.", "system": "Name it BETTER, please.", "examples": []})
-        if task(body) == "interest_name" and "BETTER" not in system(body):
-            return json.dumps({"interest": "sundries"})
-        if task(body) == "interests" and claim(body) == "sundries":
-            return verdict(body, "no")
-        return by_category(body)
-
     def nothing(*_: Any) -> None:
         raise DataError("nothing to learn from")
 
-    project.server.answer = instead(script)
+    project.server.answer = instead(told_better)
     monkeypatch.setattr(loop, "tune_model", nothing)
     project.configure(
         tuning={"held_out": 0.5},

@@ -10,7 +10,8 @@ from fake_server import FakeServer
 from sqlalchemy import Engine as Store
 from sqlalchemy import make_url
 
-from recgpt.config import Config, Engine
+from recgpt.config import Config
+from recgpt.settings import Engine
 from recgpt.store import session
 from recgpt.store.tables import Base
 

@@ -16,13 +16,14 @@ import aiohttp
 import pytest
 from sqlalchemy import Engine as Store
 
-from recgpt.config import Config, Engine
+from recgpt.config import Config
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
 from recgpt.engine.tokens import token_counter
 from recgpt.errors import EngineError
+from recgpt.settings import Engine
 from recgpt.words import Outcome
 
 try:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from recgpt.config import Config, Engine
+from recgpt.config import Config
 from recgpt.engine.serve import serve_command
 from recgpt.errors import ConfigError, EngineError
+from recgpt.settings import Engine
 
 CONFIG = Config(engine=Engine(kind="server", base_url="http://127.0.0.1:8123/v1", model="shop-7b", revision="1"))
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from recgpt.config import Config, Engine
+from recgpt.config import Config
 from recgpt.engine.tokens import token_counter
 from recgpt.errors import ConfigError
+from recgpt.settings import Engine
 
 
 def server(folder: Path, tokenizer: str = "") -> Config:

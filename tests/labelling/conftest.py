@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from labellers import Room
 
-from recgpt.config import Config, Store
+from recgpt.config import Config
 from recgpt.labels.queue import Queued
+from recgpt.settings import Store
 from recgpt.store.session import open_store
 
 

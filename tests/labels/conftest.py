@@ -11,8 +11,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from judges import Criterion, load_criteria
-from recgpt.config import Config, Store
+from recgpt.config import Config
 from recgpt.labels.store import add
+from recgpt.settings import Store
 from recgpt.sources.logs import Catalogue
 from recgpt.store.session import open_store
 from recgpt.store.tables import Explanation, Interest, Label, Tag

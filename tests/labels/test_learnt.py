@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from judged import MOMENT, Judged
+from learners import divided
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,6 @@ from recgpt.labels.learnt import learnt
 from recgpt.store.session import open_store
 from recgpt.store.tables import ModelVersion
 from recgpt.tuning.settings import Tuning
-from recgpt.tuning.split import divided
 from recgpt.words import Task
 
 VERSION = "sha256:" + "a" * 64

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from recgpt.config import Judge
 from recgpt.labels.sampling import Drawing, allocate, drawn
+from recgpt.settings import Judge
 from recgpt.words import Task
 
 

@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from judges import Criterion
-from recgpt.config import Store
 from recgpt.labels import store as room
 from recgpt.labels.store import add, judge_id, labels, matrix
+from recgpt.settings import Store
 from recgpt.store.tables import Label
 from recgpt.words import Task
 

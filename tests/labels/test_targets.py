@@ -4,8 +4,8 @@ from datetime import date
 from typing import Any
 
 from judges import load_criteria
-from recgpt.config import Environment
 from recgpt.labels.targets import PAGE, Target, load_targets
+from recgpt.settings import Environment
 from recgpt.words import Task
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rendered import NAMES, NIGHT, Event, catalogue, history, quarter, rendered, shown_lines
 
-from recgpt.config import DEFAULT_BEHAVIOURS
 from recgpt.rendering.profile import render
+from recgpt.settings import DEFAULT_BEHAVIOURS
 from recgpt.sources.logs import History
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from recgpt.config import Config, Environment, load
+from recgpt.config import Config, load
 from recgpt.errors import ConfigError
 from recgpt.rendering.environment import environment, occasions, season
+from recgpt.settings import Environment
 
 CHRISTMAS = {"name": "Christmas", "begin": "12-24", "end": "12-26"}
 

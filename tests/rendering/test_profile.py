@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rendered import NAMES, Event, catalogue, history, quarter, rendered, shown_lines
 
-from recgpt.config import DEFAULT_BEHAVIOURS
 from recgpt.rendering.profile import Profile, render
+from recgpt.settings import DEFAULT_BEHAVIOURS
 
 THERMOMETER = "[1] Bath thermometer, Acme - Baby care"
 

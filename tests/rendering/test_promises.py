@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from profile_text import doings, entries, left_out, told
 
-from recgpt.config import DEFAULT_BEHAVIOURS, Config
+from recgpt.config import Config
 from recgpt.engine.tokens import token_counter
 from recgpt.rendering.profile import Profile, render
 from recgpt.rendering.titles import label
+from recgpt.settings import DEFAULT_BEHAVIOURS
 from recgpt.sources.logs import Catalogue, History
 
 NAMES = ("purchase", "add_to_cart", "rating", "favourite", "search", "review_read", "view", "click", "impression")

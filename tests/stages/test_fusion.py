@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recgpt.config import Score
+from recgpt.settings import Score
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages import fusion, score
 from recgpt.stages.fusion import GRID, fit_beta

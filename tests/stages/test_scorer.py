@@ -12,7 +12,7 @@ import torch
 from sqlalchemy import StaticPool, create_engine
 from sqlalchemy.orm import Session
 
-from recgpt.config import Behaviour, Score
+from recgpt.settings import Behaviour, Score
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages.scorer import Scorer
 from recgpt.store.tables import Base, Tag

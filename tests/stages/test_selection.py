@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recgpt.config import Score
+from recgpt.settings import Score
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages.selection import Selection
 

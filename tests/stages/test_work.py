@@ -16,10 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import prompts
-from recgpt.config import Config, Engine
+from recgpt.config import Config
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
+from recgpt.settings import Engine
 from recgpt.stages import work as module
 from recgpt.stages.answers import Refused, read_json
 from recgpt.stages.night import Night

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from recgpt.config import Config, Store
+from recgpt.config import Config
+from recgpt.settings import Store
 from recgpt.store.lock import LockedError, alone
 from recgpt.store.session import open_store
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from recgpt.config import Config, Store
+from recgpt.config import Config
+from recgpt.settings import Store
 from recgpt.store.lock import alone
 from recgpt.store.session import open_store
 with alone(open_store(Config(folder=Path(sys.argv[1]), store=Store(url=sys.argv[2]))), "recgpt nightly"):

@@ -8,7 +8,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, text
 
-from recgpt.config import Config, Store
+from recgpt.config import Config
+from recgpt.settings import Store
 from recgpt.store import session
 from recgpt.store.session import open_store
 

@@ -18,10 +18,11 @@ from sqlalchemy import delete, inspect, text
 from typer.testing import CliRunner
 
 from cli.app import app
-from recgpt.config import Config, Store
+from recgpt.config import Config
 from recgpt.engine.ledger import Ledger
 from recgpt.engine.requests import Reply, resolve
 from recgpt.errors import ConfigError, StoreError
+from recgpt.settings import Store
 from recgpt.store.session import open_store, revisions
 from recgpt.store.tables import Answer, Base, Interest, Recommendation, Rejection, Run, Tag, Unit
 from recgpt.store.tables import Request as RequestRow
@@ -30,7 +31,8 @@ from recgpt.words import Outcome, RunState, State
 OPENER = """
 import sys
 from pathlib import Path
-from recgpt.config import Config, Store
+from recgpt.config import Config
+from recgpt.settings import Store
 from recgpt.store.session import open_store
 config = Config(folder=Path(sys.argv[1]), store=Store(url=sys.argv[2]))
 print("ready", flush=True)

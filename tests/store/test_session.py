@@ -9,8 +9,9 @@ from sqlalchemy import event, inspect, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
-from recgpt.config import Config, Store
+from recgpt.config import Config
 from recgpt.errors import ConfigError, StoreError
+from recgpt.settings import Store
 from recgpt.store.session import open_store, revisions
 from recgpt.store.tables import Base, Unit
 from recgpt.words import Outcome, Stage

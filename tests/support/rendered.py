@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from recgpt.config import DEFAULT_BEHAVIOURS
 from recgpt.rendering.profile import Profile, render
+from recgpt.settings import DEFAULT_BEHAVIOURS
 from recgpt.sources.logs import Catalogue, History
 
 NAMES = ("purchase", "add_to_cart", "rating", "favourite", "search", "view", "click", "impression", "wave")

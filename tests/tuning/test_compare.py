@@ -10,7 +10,7 @@ import pytest
 from fake_server import status
 from scripted import Body, claim, instead, task, verdict
 from sqlalchemy.orm import Session
-from versions import JUDGE, by_category, system, trust, tuned
+from versions import JUDGE, by_category, system, told_better, trust, tuned
 
 import prompts
 from judges import load_criteria
@@ -32,14 +32,7 @@ def naming(project: Any) -> Any:
     """The packaged prompt names everything "sundries", which no judge accepts; one that is told BETTER names well."""
     configure(project)
 
-    def script(body: Body) -> Any:
-        if task(body) == "interest_name" and "BETTER" not in system(body):
-            return json.dumps({"interest": "sundries"})
-        if task(body) == "interests" and claim(body) == "sundries":
-            return verdict(body, "no")
-        return by_category(body)
-
-    project.server.answer = instead(script)
+    project.server.answer = instead(told_better)
     trust(project)
     return project
 

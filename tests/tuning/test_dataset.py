@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from judged import CATALOGUE, Judged
+from learners import divided
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,7 @@ from recgpt.store.tables import JudgeThreshold, Rejection
 from recgpt.tuning.dataset import TRAIN, Dataset, Kind, balanced, build, read
 from recgpt.tuning.graded import answers
 from recgpt.tuning.settings import Dpo, Tuning
-from recgpt.tuning.split import divided, held_out, key_of
+from recgpt.tuning.split import held_out, key_of
 from recgpt.words import Task
 
 RULES = Tuning(balance=0.0)

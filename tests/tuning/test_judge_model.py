@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from judged import CATALOGUE, MOMENT, Judged
+from learners import divided
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from tiny_llama import SOURCE, tiny_llama
@@ -25,7 +26,6 @@ from recgpt.tuning.base import Source
 from recgpt.tuning.dataset import Dataset, Row
 from recgpt.tuning.judge_model import Case, build, cases, example, levelled, thinned
 from recgpt.tuning.settings import Judging, Lora, Tuning
-from recgpt.tuning.split import divided
 from recgpt.tuning.training import train
 from recgpt.words import Task
 

@@ -9,23 +9,24 @@ import numpy as np
 import pytest
 from fake_server import FakeServer
 from judged import CATALOGUE, Judged
+from learners import divided
 from scripted import Body, claim, verdict
 from sqlalchemy.orm import Session
 
 from judges import load_criteria
-from recgpt.config import Config, Tags
-from recgpt.config import Engine as EngineSettings
-from recgpt.config import Judge as JudgeSettings
+from recgpt.config import Config
 from recgpt.errors import DataError
 from recgpt.labels.store import add
 from recgpt.serving import Adapter, Serving
+from recgpt.settings import Engine as EngineSettings
+from recgpt.settings import Judge as JudgeSettings
+from recgpt.settings import Tags
 from recgpt.stages.night import Night
 from recgpt.store.session import open_store
 from recgpt.store.tables import Label
 from recgpt.tuning.gate import AIM
 from recgpt.tuning.judge_model import Case
 from recgpt.tuning.judge_trial import tried, worth
-from recgpt.tuning.split import divided
 from recgpt.words import Task
 
 VALID, RELEVANT = (load_criteria("tags", [name])[0] for name in ("valid", "relevant"))

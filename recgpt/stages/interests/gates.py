@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from recgpt.config import Interests
 from recgpt.grouping import BURST_DAYS
+from recgpt.settings import Interests
 from recgpt.stages import gates
 from recgpt.stages.answers import Refused
 from recgpt.stages.interests.memory import Entry

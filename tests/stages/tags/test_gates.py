@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recgpt.config import Config, Environment, Tags
+from recgpt.config import Config
 from recgpt.errors import CheckpointError
+from recgpt.settings import Environment, Tags
 from recgpt.sources.logs import Catalogue, History
 from recgpt.stages import towers
 from recgpt.stages.answers import Refused
