@@ -8,8 +8,7 @@ over the seeds. Settings of the baselines are chosen on validation. Towers and t
 by paired bootstrap over users. A day's events stand in the order of item ids, which no shop knows in advance; the
 towers don't learn it (training.shuffle_ties). A second table has the order of each day shuffled, for one seed.
 
---keep writes what each model answered as soon as it is there, and a second call goes on from that. Its files hold the
-data set's items by user, so the folder stays out of the repository.
+--keep writes what each model answered as soon as it is there, and a second call goes on from that.
 """
 
 import argparse
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from figures import Figure, report
+from kept import Kept
 from public_data import BEAUTY, DataSet, beauty
 
 from recgpt.evaluation import contender, metrics
@@ -59,11 +59,12 @@ def main() -> int:
     if arguments.quick:
         config = config.but(training={"max_epochs": 3, "validation_events": 2048})
 
+    kept = Kept.at(arguments.keep, quick=arguments.quick)
     figures: list[Figure] = []
     for order in ("log",) if arguments.quick else ("log", "shuffled"):
         data = shop.data if order == "log" else reordered(shop)
         few = seeds if order == "log" else seeds[:1]
-        figures += measure(data, config, few, order, Kept(arguments.keep), quick=arguments.quick)
+        figures += measure(data, config, few, order, kept, quick=arguments.quick)
     notes = {
         "quick": arguments.quick,
         "seeds": seeds,
@@ -84,32 +85,14 @@ class Answer:
     note: str = ""  # what was chosen
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Answers in a folder, by what they are of."""
+def answers(kept: Kept, name: str, make: Callable[[], dict[Way, Answer]]) -> dict[Way, Answer]:
+    """What `make` answers, or what it answered before."""
 
-    folder: Path | None
+    def columns() -> dict[str, Any]:
+        return {f"{way} {part}": value for way, one in make().items() for part, value in vars(one).items()}
 
-    def or_made(self, name: str, make: Callable[[], dict[Way, Answer]]) -> dict[Way, Answer]:
-        if self.folder is None:
-            return make()
-        file = self.folder / f"{name}.npz"
-        if not file.exists():
-            made = make()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            columns = {f"{way} {part}": value for way, one in made.items() for part, value in vars(one).items()}
-            np.savez_compressed(file.with_suffix(".part.npz"), **columns)
-            file.with_suffix(".part.npz").rename(file)
-        with np.load(file) as found:
-            return {
-                way: Answer(
-                    found[f"{way} ranking"],
-                    float(found[f"{way} fit"]),
-                    float(found[f"{way} score"]),
-                    str(found[f"{way} note"]),
-                )
-                for way in Way
-            }
+    found = kept.or_made(name, columns)
+    return {way: Answer(**{part: found[f"{way} {part}"] for part in Answer.__match_args__}) for way in Way}
 
 
 def measure(
@@ -123,15 +106,15 @@ def measure(
     print(f"\nevents of a day in the order of the {'log' if order == 'log' else 'dice'}, {n_users:,} users")
     print(f"{'':<16}{'way':<10}{'recall@10':>10}{'ndcg@10':>9}{'mrr@10':>9}{'coverage':>10}{'fit s':>8}{'users/s':>9}")
 
-    def show_row(name: str, way: Way, answers: list[Answer]) -> None:
-        each = [values(one.ranking, asked.test(way)) for one in answers]
-        fit, score = (float(np.mean([getattr(one, part) for one in answers])) for part in ("fit", "score"))
+    def show_row(name: str, way: Way, given: list[Answer]) -> None:
+        each = [values(one.ranking, asked.test(way)) for one in given]
+        fit, score = (float(np.mean([getattr(one, part) for one in given])) for part in ("fit", "score"))
         found[name, way] = {metric: np.mean([one[metric] for one in each], axis=0) for metric in each[0]}
         speeds[name] = n_users / score
         means = "".join(
             f"{one.mean():>{width}.4f}" for one, width in zip(found[name, way].values(), (10, 9, 9), strict=True)
         )
-        covered = np.mean([metrics.coverage(one.ranking, len(data.item_ids), 10) for one in answers])
+        covered = np.mean([metrics.coverage(one.ranking, len(data.item_ids), 10) for one in given])
         print(f"{name:<16}{way:<10}{means}{covered:>10.3f}{fit:>8.1f}{speeds[name]:>9,.0f}", flush=True)
 
     def answers_of(peer: Peer) -> dict[Way, Answer]:
@@ -157,11 +140,11 @@ def measure(
         return out
 
     for peer in peers(quick, order):
-        answers = kept.or_made(f"{order} {peer.name}", partial(answers_of, peer))
+        theirs = answers(kept, f"{order} {peer.name}", partial(answers_of, peer))
         for way in Way:
-            show_row(peer.name, way, [answers[way]])
-        print(f"{'':<16}{answers[Way.STRICT].note}")
-    ours = [kept.or_made(f"{order} towers {seed}", partial(answers_with, seed)) for seed in seeds]
+            show_row(peer.name, way, [theirs[way]])
+        print(f"{'':<16}{theirs[Way.STRICT].note}")
+    ours = [answers(kept, f"{order} towers {seed}", partial(answers_with, seed)) for seed in seeds]
     for way in Way:
         show_row(TOWERS, way, [one[way] for one in ours])
     print(f"{'':<16}{', '.join(one[Way.STRICT].note for one in ours)}")

@@ -14,17 +14,20 @@ the most bought products only, as many as `--most` says: its weights are a squar
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from figures import Figure, report
+from kept import Kept
 from public_data import JOURNEY, DataSet, journey
 
 from recgpt.evaluation import contender, metrics
 from recgpt.evaluation.contender import part
+from recgpt.evaluation.next_weeks import Weeks, questions
 from recgpt.evaluation.next_weeks import asked as questions_of
-from recgpt.evaluation.next_weeks import questions
 from recgpt.evaluation.peers import NEVER, POPULARITY, Peer, als, choose, ease, neighbours, own_counts, values
 from recgpt.evaluation.ranking import Questions, Show
 from towers.config import TowersConfig
@@ -35,7 +38,8 @@ HALF_LIVES = (30.0, 90.0, NEVER)  # days
 OWN_HALF_LIVES = (14.0, 30.0, 90.0, 365.0)
 HISTORY = {"history": 400, "pools": ("aged",)}
 SINGLE, MULTI = "towers single", "towers multi"
-NDCG = "ndcg@10"
+METRICS = ("recall@10", "ndcg@10", "mrr@10")
+NDCG = METRICS[1]
 
 Values = dict[str, np.ndarray]  # by metric, one a user
 
@@ -46,12 +50,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one seed and epoch, the last weeks, a small EASE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--most", type=int, default=15_000, help="products that EASE knows: 4 bytes times its square")
+    parser.add_argument("--keep", type=Path, help="folder for the answers, from which a second call goes on")
     arguments = parser.parse_args()
     if not (arguments.data / "events.parquet").exists():
         parser.error(f"no events.parquet in {arguments.data}: name the folder with --data")
     shop, quick = journey(arguments.data), arguments.quick
     data, seeds = shop.data, arguments.seeds[:1] if quick else arguments.seeds
-    most = 4_000 if quick else arguments.most
+    most, kept = 4_000 if quick else arguments.most, Kept.at(arguments.keep, quick=quick)
     end = float(np.ceil(shop.days.max()))
     bought = shop.first
     weeks = questions(
@@ -62,35 +67,27 @@ def main() -> int:
     found: dict[tuple[str, Show], Values] = {}
     print(f"{'':<16}{'asked for':<10}{'recall@10':>10}{'ndcg@10':>9}{'mrr@10':>9}{'users':>7}  chosen")
 
-    def keep(name: str, show: Show, each: Values, chosen: str) -> None:
+    def show_row(name: str, show: Show, each: Values, chosen: str) -> None:
         found[name, show] = each
         means = "".join(f"{np.nanmean(one):>{width}.4f}" for one, width in zip(each.values(), (10, 9, 9), strict=True))
         print(f"{name:<16}{show:<10}{means}{len(each[NDCG]):>7,}  {chosen}", flush=True)
 
     for peer in peers(quick, most):
-        once = fitted_once(peer)
+        theirs = kept.or_made(peer.name, partial(answers_of, peer, weeks))
         for show in Show:
-            fitted = choose(once, weeks.validation[show])
-            each = values(fitted.answer(weeks.test[show])[0], weeks.test[show])
-            keep(peer.name, show, each, f"strength {fitted.strength:g}, half-life {fitted.half_life:g} days")
+            each = {metric: theirs[f"{show} {metric}"] for metric in METRICS}
+            show_row(peer.name, show, each, theirs[f"{show} chosen"])
 
     coupon = coupons(shop, weeks.test[Show.ALL], end - WEEKS_2)
     seconds = []
     for name, tasks in ((SINGLE, ()), (MULTI, ("purchase", "coupon"))):
-        parts: dict[Show, list[Values]] = {show: [] for show in Show}
-        of_coupons: list[np.ndarray] = []
-        for seed in seeds:
-            trained = fit(shop, tasks, seed, end, quick)
-            seconds.append(trained.seconds)
-            known, now = part(data, shop.days < end - WEEKS_2), round((end - WEEKS_2) * 86_400)
-            model = contender.of_users(trained.model, known, now)
-            for show in Show:
-                parts[show].append(values(model.answer(weeks.test[show], 10)[0], weeks.test[show]))
-            last = contender.of_users(trained.model, known, now, task=len(tasks) - 1) if tasks else model
-            of_coupons.append(values(last.answer(coupon, 10)[0], coupon)[NDCG])
+        asked = partial(answers_of_towers, shop, tasks, weeks, coupon, end, quick)
+        ours = [kept.or_made(f"{name} {seed}", partial(asked, seed)) for seed in seeds]
+        seconds += [one["seconds"] for one in ours]
         for show in Show:
-            keep(name, show, {key: np.mean([one[key] for one in parts[show]], axis=0) for key in parts[show][0]}, "")
-        print(f"{name:<16}{'coupons':<10}{'':>10}{np.nanmean(of_coupons):>9.4f}{'':>9}{len(coupon.users):>7,}")
+            show_row(name, show, {key: np.mean([one[f"{show} {key}"] for one in ours], axis=0) for key in METRICS}, "")
+        of_coupons = np.nanmean([one["coupons"] for one in ours])
+        print(f"{name:<16}{'coupons':<10}{'':>10}{of_coupons:>9.4f}{'':>9}{len(coupon.users):>7,}")
 
     figures = figures_of(found)
     figures.append(Figure("training seconds, mean", float(np.mean(seconds))))
@@ -107,6 +104,32 @@ def peers(quick: bool, most: int) -> list[Peer]:
         ease(penalties, HALF_LIVES, most),
         *(() if quick else (neighbours(HALF_LIVES, (10.0, 30.0)),)),
     ]
+
+
+def answers_of(peer: Peer, weeks: Weeks) -> dict[str, Any]:
+    """On each question, with the settings that were best on its validation."""
+    once, out = fitted_once(peer), {}
+    for show in Show:
+        fitted = choose(once, weeks.validation[show])
+        each = values(fitted.answer(weeks.test[show])[0], weeks.test[show])
+        out |= {f"{show} {metric}": one for metric, one in each.items()}
+        out[f"{show} chosen"] = f"strength {fitted.strength:g}, half-life {fitted.half_life:g} days"
+    return out
+
+
+def answers_of_towers(
+    shop: DataSet, tasks: tuple[str, ...], weeks: Weeks, coupon: Questions, end: float, quick: bool, seed: int
+) -> dict[str, Any]:
+    """On each question by the first task, on coupons by the last."""
+    trained, moment = fit(shop, tasks, seed, end, quick), end - WEEKS_2
+    known, now = part(shop.data, shop.days < moment), round(moment * 86_400)
+    model, out = contender.of_users(trained.model, known, now), {"seconds": trained.seconds}
+    for show in Show:
+        each = values(model.answer(weeks.test[show], 10)[0], weeks.test[show])
+        out |= {f"{show} {metric}": one for metric, one in each.items()}
+    last = max(1, len(tasks)) - 1
+    of_coupons = contender.of_users(trained.model, known, now, task=last).answer(coupon, 10)[0]
+    return out | {"coupons": values(of_coupons, coupon)[NDCG]}
 
 
 def fitted_once(peer: Peer) -> Peer:
