@@ -10,12 +10,14 @@ def gelu(x):
 
 
 def lively(kind, **settings):
-    """A body (3 -> 5 hidden -> 2) whose norms do something, and its weights by name."""
+    """A body (3 -> 5 hidden -> 2) whose norms do something, as does what begins at zero, and its weights by name."""
     torch.manual_seed(2)
     net = body(kind, 3, 5, 2, **settings).double()
     for name, values in net.named_parameters():
         if "norm" in name:
             values.data.uniform_(0.5, 1.5)
+        if name == "down.weight":
+            values.data.uniform_(-1, 1)
     return net, {name: values.detach().numpy() for name, values in net.named_parameters()}
 
 
@@ -63,7 +65,7 @@ def test_densenet_by_hand(x):
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_shapes_gradients_and_sizes(kind, x):
-    net = body(kind, 3, 5, 2).double()
+    net, _ = lively(kind)
     assert net(x[:0]).shape == (0, 2)
     assert net(x.view(2, 2, 3)).shape == (2, 2, 2)
     assert torch.autograd.gradcheck(net, (x.clone().requires_grad_(),))
@@ -78,11 +80,23 @@ def test_the_straight_path_has_no_bias_of_its_own():
         assert "straight.bias" not in dict(body(kind, 3, 5, 2).named_parameters())
 
 
+@pytest.mark.parametrize("kind", ["mlp", "resnet"])
+def test_what_reads_a_norm_begins_at_nothing(kind, x):
+    net = body(kind, 3, 5, 2, depth=2).double()
+    assert torch.equal(net(x), net.straight(x) + net.down.bias)
+    assert body("mlp", 3, 5, 2, depth=1).down.weight.all()
+
+
+def test_a_densenet_begins_as_that_of_one_layer():
+    weight = body("densenet", 3, 5, 2, depth=3).down.weight
+    assert weight[:, : 3 + 5].all()
+    assert not weight[:, 3 + 5 :].any()
+
+
 @pytest.mark.parametrize("kind", BODIES)
 def test_dropout_leaves_the_straight_path_alone(kind, x):
     """With nearly all hidden values dropped in each layer, what is left is a linear map of the input."""
-    torch.manual_seed(0)
-    net = body(kind, 3, 5, 2, depth=1, dropout=0.999999).double()
+    net, _ = lively(kind, depth=1, dropout=0.999999)
     a, b = x[:1], x[1:2]
     nonlinear = net.eval()(a) + net(b) - net(a + b) - net(0 * a)
     assert nonlinear.abs().max() > 1e-3
@@ -94,6 +108,7 @@ def test_dropout_leaves_the_straight_path_alone(kind, x):
 @pytest.mark.parametrize("kind", BODIES)
 def test_dropout_is_on_in_training_only(kind, x):
     net = body(kind, 3, 64, 2, dropout=0.5).double()
+    net.down.weight.data.uniform_(-1, 1)
     assert not torch.equal(net(x), net(x))
     net.eval()
     assert torch.equal(net(x), net(x))

@@ -27,7 +27,8 @@ def test_shared_bottom_by_hand(x):
     assert y.shape == (4, 3, 2)
     for t in range(3):
         mine = slice(2 * t, 2 * t + 2)
-        assert np.allclose(y[:, t], h @ at["out.weight"][mine].T + at["out.bias"][mine])
+        straight = x.numpy() @ at["straight.weight"][mine].T
+        assert np.allclose(y[:, t], straight + h @ at["out.weight"][mine].T + at["out.bias"][mine])
 
 
 @pytest.mark.parametrize("kind", ["moe", "mmoe"])
@@ -46,7 +47,8 @@ def test_experts_by_hand(kind, x):
         shares = np.exp(x.numpy() @ gate.T)
         shares /= shares.sum(1, keepdims=True)
         mixed = sum(shares[:, e : e + 1] * known[e] for e in range(4))
-        assert np.allclose(y[:, t], mixed @ at["out.weight"][t] + at["out.bias"][t])
+        straight = x.numpy() @ at["straight.weight"][2 * t : 2 * t + 2].T
+        assert np.allclose(y[:, t], straight + mixed @ at["out.weight"][t] + at["out.bias"][t])
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -67,8 +69,8 @@ def test_shapes_gradients_and_dropout(kind, x):
 def test_tasks_share_a_mixture_in_moe_only(x):
     for kind, same in (("moe", True), ("mmoe", False)):
         net = head(kind, 3, 5, 2, tasks=2, experts=3).double()
-        for values in (net.out.weight, net.out.bias):
-            values.data[1] = values.data[0]  # the two tasks now read the mixture alike
+        for values in (net.out.weight, net.out.bias, net.straight.weight.data.view(2, 2, 3)):
+            values.data[1] = values.data[0]  # the two tasks now read the mixture, and the straight path, alike
         y = net(x)
         assert torch.allclose(y[:, 0], y[:, 1]) == same
 
