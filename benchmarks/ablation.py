@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ablation_records import Record, figures_of, finished, keep, markdown, rows, settings_hash
-from ablation_variants import BASE, QUICK, Variant, chosen, config_of, possible, teacher_of
+from ablation_variants import BASE, DEFAULT, QUICK, Variant, chosen, config_of, possible, teacher_of
 from beauty import with_vectors
 from figures import report
 from journey import WEEKS_2
@@ -128,7 +128,7 @@ def measure_all(name: str, variants: Sequence[Variant], folder: Path, out: Path 
         if old:
             found.append(old[-1])
         else:
-            tested = variant == BASE or variant.shipped
+            tested = variant == BASE or variant.group == DEFAULT.group
             made = measure(ground(config.inputs.vector_dim > 0), config, teacher, test=tested)
             found.append({"data": name, "key": variant.key, "hash": mark, "base": base, "sizes": plain.sizes} | made)
             if out is not None:

@@ -103,7 +103,7 @@ class Variant:
     group: str
     name: str
     changes: Changes
-    shipped: bool = False  # of the shipped default, not of the base
+    shipped: bool = False  # changes of the shipped default, not of the base
     teacher: Changes | None = None  # of the base, trained first: what loss.distillation learns from
 
     @property
@@ -122,6 +122,14 @@ VARIANTS = [
     DEFAULT,
     Variant("shipped", "default, repeats", {"network": {"repeats": True}}, shipped=True),
     Variant("shipped", "default, sentence vectors", {"inputs": {"vector_dim": VECTOR_DIM}}, shipped=True),
+    # What did most for the base and is not in the default yet: does it there, too?
+    Variant(
+        "on the default",
+        "semantic ids, sentence vectors",
+        {"inputs": {"vector_dim": VECTOR_DIM}, "features": {"semantic_levels": 3}},
+        shipped=True,
+    ),
+    Variant("on the default", "recency and sequence", {"features": {"pools": ("recency", "sequence")}}, shipped=True),
     Variant("features", "item id off", {"features": {"item_id": False}}),
     Variant("features", "user id", {"features": {"user_id": True}}),
     Variant("features", "category off", {"features": {"category_levels": 0}}),
