@@ -13,6 +13,7 @@ Encoding may run in bf16, losses are fp32. With several processes each encodes i
 the loss of the whole (training/distributed.py).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -104,6 +105,8 @@ class Objective(nn.Module):
         if self.user_item == "auto":
             small = len(ready.features) <= self.loss.full_items and not config.network.repeats
             self.user_item = "full" if small else "mixed"
+        log_odds = torch.tensor(-math.log(max(1, len(ready.features) - 1)))  # of one item among all
+        self.bias = nn.Parameter(log_odds) if self.user_item == "gbce" else None
         self.chain_bias = nn.Parameter(torch.zeros(len(tasks))) if self.loss.chain else None
 
     def read(self, ready: Prepared) -> None:
@@ -206,8 +209,9 @@ class Objective(nn.Module):
         if self.asking.stretch and self.user_item in ("mixed", "in_batch"):
             return self._shared(batch, found, had)
         drawn = drawn_hits(targets, batch.negatives)  # (B, S)
-        if self.user_item == "gbce":
-            return gbce(asked, found.wanted, found.negatives, drawn, n_items, self.loss.calibration, t, weights)
+        if self.bias is not None:
+            rules = (n_items, self.loss.calibration, t, weights, self.bias)
+            return gbce(asked, found.wanted, found.negatives, drawn, *rules)
         hits = torch.cat([self._hits(batch), drawn], dim=1)  # (B, B + S)
         if had is not None:
             hits, weights = hits | had.hits, weights * had.new

@@ -32,6 +32,18 @@ def test_formula_by_hand(calibration, beta):
     assert weighed.item() == pytest.approx((3 * first + second) / 4)
 
 
+def test_a_bias_is_added_to_each_score():
+    # At t = 0.5 and b = -1 the positives are 0.6 and 0.6, the negatives (1, -2.2, -1) and (-1, 0.6, -3).
+    rows = [(0.6, (1.0, -2.2, -1.0)), (0.6, (-1.0, 0.6, -3.0))]
+    each = [-(math.log(sigma(s)) + sum(math.log(1 - sigma(n)) for n in others)) / 4 for s, others in rows]
+    bias = torch.tensor(-1.0, dtype=F64, requires_grad=True)
+    got = gbce(QUERIES, ITEMS, DRAWN, NONE, 11, 0.0, 0.5, bias=bias)
+    assert got.item() == pytest.approx(sum(each) / 2)
+    got.backward()
+    slopes = [-(1 - sigma(s)) + sum(sigma(n) for n in others) for s, others in rows]
+    assert bias.grad.item() == pytest.approx(sum(slopes) / 8)
+
+
 def test_hits_are_left_out_of_sum_and_count():
     hits = NONE.clone()
     hits[0, 0] = True

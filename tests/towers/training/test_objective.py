@@ -1,5 +1,6 @@
 """Each term of the loss against the same loss of vectors that are encoded apart, one item and one user at a time."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -102,7 +103,10 @@ def test_other_kinds_of_user_item_loss(shop, small, kind):
         expected = mixed_softmax(asked, wanted, case.items[drawn], log_q, hits, shop.n_items, T, case.weights)
     else:
         hits = drawn_hits(case.targets, drawn)
-        expected = gbce(asked, wanted, case.items[drawn], hits, shop.n_items, 0.6, T, case.weights)
+        bias = -math.log(shop.n_items - 1)
+        assert case.objective.bias.item() == pytest.approx(bias)
+        assert case.objective.bias.requires_grad
+        expected = gbce(asked, wanted, case.items[drawn], hits, shop.n_items, 0.6, T, case.weights, bias)
     assert case.loss == pytest.approx(expected.item(), rel=1e-5)
 
 
