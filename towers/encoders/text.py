@@ -110,8 +110,10 @@ class TextEncoder(nn.Module):
         W (s - m) / d + b
 
     of the vector s that a sentence encoder gave and that training does not change; m (V,) is the mean of such vectors
-    and d the deviation of all their numbers from it, by `fit`: unit vectors of many dimensions are tiny numbers around
-    what all texts of a shop share, which the optimiser would need epochs to scale up.
+    and d their distance from it (root mean square), by `fit`. Unit vectors stand close together around what all texts
+    of a shop share, and less of each is its own than the optimiser could scale up in a few epochs. Of distance 1, W
+    makes them about as long as ids begin; longer, they hide the ids: after three epochs on 198,502 reviews these
+    vectors took the validation NDCG@10 from .054 to .044 where each of their 384 numbers had deviation 1, to .055 now.
     """
 
     centre: Tensor
@@ -134,7 +136,7 @@ class TextEncoder(nn.Module):
     def fit(self, vectors: Tensor) -> None:
         """m and d of sentence vectors (N, V), N not 0. Vectors that are all the same keep d = 1."""
         self.centre.copy_(vectors.mean(0))
-        spread = (vectors - self.centre).square().mean().sqrt()
+        spread = (vectors - self.centre).square().sum(1).mean().sqrt()
         self.spread.copy_(torch.where(spread > 0, spread, 1.0))
 
     def forward(self, bags: TokenBags, vectors: Tensor | None = None) -> Tensor:

@@ -116,13 +116,13 @@ def test_sentence_vectors_are_centred_and_scaled_by_one_number():
     vectors = torch.tensor([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [3.0, 5.0]]).double()
     encoder.fit(vectors)
     assert encoder.centre.tolist() == [3, 5]
-    assert encoder.spread.item() == pytest.approx(1.0)  # squares 4, 0, 4, 0 and four zeros: their mean is 1
+    assert encoder.spread.item() == pytest.approx(2**0.5)  # squared distances 4, 0, 4, 0
     encoder.fit(vectors * 3)
-    assert encoder.spread.item() == pytest.approx(3.0)
+    assert encoder.spread.item() == pytest.approx(3 * 2**0.5)
     weight, bias = encoder.project.weight.detach().numpy(), encoder.project.bias.detach().numpy()
     bags = TokenBags(BAGS.rows, torch.tensor([0, 2, 2, 4, 5]))
     found = encoder(bags, vectors * 3).detach().numpy()[:, 1]
-    expected = np.array([[-2.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]]) @ weight.T + bias
+    expected = np.array([[-(2**0.5), 0.0], [0.0, 0.0], [2**0.5, 0.0], [0.0, 0.0]]) @ weight.T + bias
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     encoder.fit(torch.ones(3, 2).double())
     assert encoder.spread == 1
