@@ -165,13 +165,18 @@ def _pooled(logits: Tensor, window: Window, item_vectors: Tensor) -> Tensor:
 class SequencePool(nn.Module):
     """The newest state of a causal transformer over the window: (B, H) -> (B, 1, D).
 
-        x_h = v_h + behaviour[b_h] + time[bucket(age_h)] + place[h]         (an item outside the catalogue: v_h = 0)
-        bucket(age) = round(2 log2(1 + 24 age)), at most TIME_BUCKETS - 1
+        x_h = v_h + behaviour[b_h] + time[bucket(age_{h+1} - age_h)] + place[h]     (v_h = 0: not in the catalogue)
+        bucket(days) = round(2 log2(1 + 24 days)), at most TIME_BUCKETS - 1
         layers of x += attention(norm(x)), x += mlp(norm(x)); the newest state, normed
 
     A place attends to itself and to the known items behind it, that is, to what is older. The final norm's gain starts
     at 1 / sqrt(D), so that the state begins with the length of an item's vector.
-    Source: SASRec, arXiv 1808.09781; time as a feature of each event as in BST, arXiv 1905.06874.
+    Time is how long after the event before it one came (the oldest: 0), not how long before the moment of asking. An
+    event of a log is asked for at its own moment, and that something else was done on this very day is what a night
+    can't know: on 198,502 reviews the default with this encoder beside `recency` ranked the validation at NDCG@10 .074
+    with ages back from that moment, at .067 with ages back from the newest event (.068 without this encoder).
+    Source: SASRec, arXiv 1808.09781; time as a feature of each event as in BST, arXiv 1905.06874, intervals as in
+    TiSASRec, WSDM 2020.
     """
 
     def __init__(
@@ -210,7 +215,8 @@ class SequencePool(nn.Module):
         known = window.items >= 0  # (B, H)
         places = torch.arange(known.shape[1], device=known.device)  # (H,)
         vectors = F.embedding(window.items.clamp(min=0), item_vectors) * known[..., None]  # (B, H, D)
-        x = vectors + self.behaviour(window.behaviours) + self.time(time_buckets(window.ages)) + self.place(places)
+        gaps = F.pad(window.ages.diff(dim=1), (0, 1)).clamp(min=0)  # (B, H) days; an empty place has age 0
+        x = vectors + self.behaviour(window.behaviours) + self.time(time_buckets(gaps)) + self.place(places)
         older = places[None, :] > places[:, None]  # (H, H)
         itself = torch.eye(len(places), dtype=torch.bool, device=known.device)
         return x, (older & known[:, None, :]) | itself

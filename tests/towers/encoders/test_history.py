@@ -187,14 +187,15 @@ def test_a_state_knows_nothing_of_newer_events():
     items, kinds, ages = [3, 0, 4, 1, 2], [0, 1, 0, 1, 1], [0.5, 1.0, 9.0, 20.0, 40.0]
     before = pool.states(window([items], [kinds], [ages]), vectors)[0]
     for place in range(5):
-        for changed in (
-            window([[*items[:place], 7, *items[place + 1 :]]], [kinds], [ages]),
-            window([items], [[*kinds[:place], 1 - kinds[place], *kinds[place + 1 :]]], [ages]),
-            window([items], [kinds], [[*ages[:place], 400.0, *ages[place + 1 :]]]),
+        for changed, own in (
+            (window([[*items[:place], 7, *items[place + 1 :]]], [kinds], [ages]), 1),
+            (window([items], [[*kinds[:place], 1 - kinds[place], *kinds[place + 1 :]]], [ages]), 1),
+            # How long after the one before it: of the oldest that is not known.
+            (window([items], [kinds], [[*ages[:place], 400.0, *ages[place + 1 :]]]), int(place < 4)),
         ):
             after = pool.states(changed, vectors)[0]
             assert torch.allclose(before[place + 1 :], after[place + 1 :])  # the older ones
-            for newer in range(place + 1):
+            for newer in range(place + own):
                 assert not torch.allclose(before[newer], after[newer], atol=1e-4)
 
 
@@ -215,8 +216,8 @@ def test_an_item_outside_the_catalogue_has_its_time_and_behaviour_only():
     changed[0] += 1  # the row that a missing item is clamped to
     assert torch.equal(pool(read, changed), out)
     assert not torch.allclose(pool(window([[-1, 3]], [[1, 1]], [[0.5, 1.0]]), vectors), out, atol=1e-4)
-    # and others don't look at it
-    behind = window([[3, -1]], [[0, 1]], [[0.5, 1.0]])
+    # and others don't look at it, but for how long ago it was
+    behind = window([[3, -1]], [[0, 1]], [[0.5, 0.5]])
     assert torch.allclose(pool(behind, vectors), pool(window([[3]], [[0]], [[0.5]]), vectors))
 
 
@@ -266,7 +267,7 @@ def test_the_sequence_is_its_formula():
     x = (
         vectors[[3, 0, 4]].numpy()
         + pool.behaviour.weight.detach().numpy()[[0, 1, 0]]
-        + pool.time.weight.detach().numpy()[[9, 0, 15]]
+        + pool.time.weight.detach().numpy()[[9, 15, 0]]
         + pool.place.weight.detach().numpy()[[0, 1, 2]]
     )
     mask = np.triu(np.ones((3, 3), dtype=bool))  # newest first: a place sees itself and what stands behind
@@ -274,8 +275,13 @@ def test_the_sequence_is_its_formula():
         x = plain_layer(layer, x, mask)
     gain = pool.norm.weight.detach().numpy()
     expected = x[0] / np.sqrt(np.mean(x[0] ** 2) + 1e-6) * gain
-    read = window([[3, 0, 4]], [[0, 1, 0]], [[1.0, 0.0, 7.0]])
+    read = window([[3, 0, 4]], [[0, 1, 0]], [[2.0, 3.0, 10.0]])
     assert np.allclose(pool(read, vectors)[0, 0].detach().numpy(), expected)
+    later = window([[3, 0, 4]], [[0, 1, 0]], [[52.0, 53.0, 60.0]])  # the same, asked for later
+    assert torch.equal(pool(later, vectors), pool(read, vectors))
+    shorter = window([[3, 0, -1]], [[0, 1, 0]], [[2.0, 3.0, 0.0]])
+    none_older = window([[3, 0]], [[0, 1]], [[2.0, 3.0]])
+    assert torch.allclose(pool(shorter, vectors), pool(none_older, vectors))
 
 
 def test_a_state_begins_with_unit_length():
