@@ -1,6 +1,7 @@
 """Results in a folder, by what they are of, so that a run that was cut short goes on where it was.
 
-A file may hold a number for each user of a data set, so the folder stays out of the repository.
+A file may hold a number for each user of a data set, so the folder stays out of the repository. It says nothing of the
+settings or the program that made it: after a change of either, name another folder.
 """
 
 from collections.abc import Callable, Mapping

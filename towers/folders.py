@@ -1,4 +1,4 @@
-"""A folder that is there whole, or as it was before."""
+"""A folder that is there whole, as it was before, or, between two renames, not at all; never half."""
 
 import shutil
 from collections.abc import Iterator

@@ -198,9 +198,7 @@ def items_of(night: Night, config: TowersConfig) -> Items:
     if not read_counts(config):
         return items
     events, takers = np.zeros(len(items), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
-    counted = np.zeros(
-        0, dtype=np.int64
-    )  # pairs of a user and an item: of the last user, who may go on in what follows
+    counted = np.zeros(0, dtype=np.int64)  # (user, item) pairs of the last user, who may go on in the next part
     for found, users, _, _ in _learnt_events(night):
         events += np.bincount(found, minlength=len(items))
         pairs = np.unique(users.astype(np.int64) * len(items) + found)
