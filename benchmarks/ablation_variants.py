@@ -123,13 +123,9 @@ VARIANTS = [
     Variant("shipped", "default, repeats", {"network": {"repeats": True}}, shipped=True),
     Variant("shipped", "default, sentence vectors", {"inputs": {"vector_dim": VECTOR_DIM}}, shipped=True),
     # What did most for the base and is not in the default yet: does it there, too?
-    Variant(
-        "on the default",
-        "semantic ids, sentence vectors",
-        {"inputs": {"vector_dim": VECTOR_DIM}, "features": {"semantic_levels": 3}},
-        shipped=True,
-    ),
-    Variant("on the default", "recency and sequence", {"features": {"pools": ("recency", "sequence")}}, shipped=True),
+    Variant("on the default", "semantic ids", {"features": {"semantic_levels": 3}}, shipped=True),
+    Variant("on the default", "recency and aged", {"features": {"pools": ("recency", "aged")}}, shipped=True),
+    Variant("on the default", "ids pre-trained", {"training": {"pretrain_epochs": 3}}, shipped=True),
     Variant("features", "item id off", {"features": {"item_id": False}}),
     Variant("features", "user id", {"features": {"user_id": True}}),
     Variant("features", "category off", {"features": {"category_levels": 0}}),
