@@ -4,8 +4,9 @@ Norms stand before a layer, never after it, so the straight path carries the inp
 input without a norm: how long it is says something (a user without history is all zeros), and a norm would undo that.
 
 What comes out of a norm has full length, while ids begin short. So where the last map reads such a thing it begins at
-zero, and the body as the rest. After three epochs on 198,502 reviews, an MLP whose second layer began at random ranked
-the validation at NDCG@10 .028, one that began at zero at .051; ResNet at .031 and .047 (one layer: .054).
+zero, and the body as the rest. After three epochs on 198,502 reviews (ties in the log's order) an MLP whose second
+layer began at random ranked the validation at NDCG@10 .028, one that began at zero at .051; ResNet at .031 and .047
+(one layer: .054).
 Source: De and Smith, arXiv 2002.10444 (residual branches that begin at nothing).
 """
 

@@ -6,7 +6,8 @@
 
 f(x) = drop(gelu(W x + b)), g(x) = softmax(G x) over the experts, H_t and S_t linear. Tasks that pull apart can choose
 other experts, which is what MMoE is against: one task made worse by another. S_t is the straight path of the bodies led
-on, each task's own: a small MoE ranked the validation of 198,502 reviews at NDCG@10 .026 without it, at .047 with it.
+on, each task's own: a small MoE ranked the validation of 198,502 reviews (ties in the log's order) at NDCG@10 .026
+without it, at .047 with it.
 Source: Ma et al., KDD 2018 (MMoE); the mixture of experts is Jacobs et al., 1991.
 """
 

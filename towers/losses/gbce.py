@@ -30,7 +30,8 @@ def gbce(
 
     The paper's scores are dot products of any length. Of unit vectors not all can point away from a query, so what says
     that nearly every item is a wrong one is b: `bias`, learnt, from the log-odds of one among N on. Without it 198,502
-    reviews were ranked at NDCG@10 .0005 after three epochs, with it at .0095 (a softmax of the same negatives: .054).
+    reviews (ties in the log's order) were ranked at NDCG@10 .0005 after three epochs, with it at .0095 (a softmax of
+    the same negatives: .054).
 
     Inputs: queries (B, D), items (B, D) their positives, drawn (S, D) drawn evenly from N = `catalogue` items, the same
     for all rows, hits (B, S) bool places left out (`mixed.drawn_hits`), weights (B,) not negative.
