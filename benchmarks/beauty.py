@@ -4,9 +4,10 @@
 
 The protocol is that of recgpt.evaluation.leave_one_out, both ways: strict, and refitted on the validation events too.
 The towers are those of the default settings with the packaged sentence encoder's vectors, as a night has them; a mean
-over the seeds. Settings of the baselines are chosen on validation. Towers and the two strongest baselines are compared
-by paired bootstrap over users. A day's events stand in the order of item ids, which no shop knows in advance; the
-towers don't learn it (training.shuffle_ties). A second table has the order of each day shuffled, for one seed.
+over the seeds. Settings of the baselines, and how many epochs the towers learn, are chosen on validation. Towers and
+the two strongest baselines are compared by paired bootstrap over users. A day's events stand in the order of item ids,
+which no shop knows in advance; the towers don't learn it (training.shuffle_ties). A second table has the order of each
+day shuffled, for one seed.
 
 --keep writes what each model answered as soon as it is there, and a second call goes on from that.
 """
@@ -54,7 +55,8 @@ def main() -> int:
     if not (arguments.data / "events.parquet").exists():
         parser.error(f"no events.parquet in {arguments.data}: name the folder with --data")
     shop = beauty(arguments.data) if arguments.no_vectors else with_vectors(beauty(arguments.data))
-    config = TowersConfig(shop.inputs)
+    # As many epochs as are best on the whole validation, on which the baselines' settings are chosen, too.
+    config = TowersConfig(shop.inputs).but(training={"validation_events": len(shop.data.user_ids)})
     seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     if arguments.quick:
         config = config.but(training={"max_epochs": 3, "validation_events": 2048})
