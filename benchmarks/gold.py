@@ -230,14 +230,15 @@ class _Maker:
         return made
 
     def tags(self, each: int) -> _Made:
-        made = _Made()
+        made, seasoned = _Made(), said.SEASONED[self.half]
         names = [one.name for one in load_criteria(Task.TAGS)]
         for _ in range(each):
             leaf, row = self._draw()
             name, tag, season = self._name(leaf), self._phrase(row), self._season()
             chance, right = self.dice.random(), names
             if chance < SEASONED:
-                tag, right = said.SEASONED[self.half][season].format(self._core(row)), ["relevant", "timely"]
+                tag = self.dice.choice(seasoned[season]).format(self._core(row))
+                right = ["relevant", "timely"]
             elif chance < SEASONED + LEVELLED:
                 level, agrees, _ = self.dice.choice(said.LEVELS[self.half])
                 name, tag = level.format(name), agrees.format(self._core(row))
@@ -252,12 +253,12 @@ class _Maker:
             made.add(self._tag(self._name(leaf), absurd, self._season()), valid=False)
             leaf, row = self._draw()
             season = self._season()
-            late = said.SEASONED[self.half][OPPOSITE[season]].format(self._core(row))
+            late = self.dice.choice(seasoned[OPPOSITE[season]]).format(self._core(row))
             made.add(self._tag(self._name(leaf), late, season), timely=False)
             leaf, row = self._draw()
             level, _, against = self.dice.choice(said.LEVELS[self.half])
-            tag = against.format(self._core(row))
-            made.add(self._tag(level.format(self._name(leaf)), tag, self._season()), consistent=False)
+            level, against = level.format(self._name(leaf)), against.format(self._core(row))
+            made.add(self._tag(level, against, self._season()), consistent=False)
         return made
 
     def explanations(self, each: int) -> _Made:
@@ -280,17 +281,16 @@ class _Maker:
             "factual": lambda: dice.choice(said.INVENTED[half]),
             "informative": lambda: dice.choice(said.EMPTY[half]).format(thing),
             "safe": lambda: dice.choice(said.HURTFUL[half]),
-            "timely": lambda: said.OCCASIONS[half][OPPOSITE[season]],
+            "timely": lambda: dice.choice(said.OCCASIONS[half][OPPOSITE[season]]),
         }
         if defect == "attractive":
             return dice.choice(said.SLOGANS[half]).format(thing)
         if not defect and dice.random() < SEASONED:
-            moment = f"{moment}, {said.OCCASIONS[half][season]}"
+            moment = f"{moment}, {dice.choice(said.OCCASIONS[half][season])}"
         text = f"For {interest}: {_article(thing)} {end[defect]() if defect in end else moment}."
         if defect == "clear":
             words = text.rstrip(".").split()
-            dice.shuffle(words)
-            return " ".join(words) + "."
+            return " ".join(dice.sample(words, len(words))) + "."
         return text
 
     def _spread(self, true: list[_Seen]) -> Iterator[_Seen]:
