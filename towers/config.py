@@ -169,12 +169,12 @@ class TrainingSettings:
     ema: float = 0.0  # decay a step of the averaged weights that are then ranked and kept; 0: the weights as they are
     tables: Literal["adamw", "row_wise_adam", "row_wise_adagrad"] = "adamw"  # the optimiser of ids and word pieces
     ids_after_epoch: Literal["go_on", "freeze", "reset"] = "go_on"  # what is done with the id table after an epoch
-    pretrain_epochs: int = 0  # of the contrastive stage that gives the ids their first vectors
+    pretrain_epochs: int = 3  # of the contrastive stage that gives the ids their first vectors
     refit: bool = False  # train anew on all events, for as many epochs as were best
     half_life: float = 0.0  # days by which an event is older than the newest and counts half in the loss; 0: all alike
     horizon: float = 0.0  # days that are asked for together, from their beginning; 0: each event right before it
     validation_share: float = 0.1  # the latest share of the events
-    validation_events: int = 4096  # at most so many of them are ranked after an epoch
+    validation_events: int = 16_384  # at most so many of them are ranked after an epoch
     shuffle_ties: bool = True  # events of a user at one moment stand in a new order each epoch: the log's says nothing
     repeats: bool = False  # in validation, an item that the user had before counts and may be found
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: of matrix products on a GPU; losses stay fp32
