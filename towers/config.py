@@ -213,8 +213,6 @@ class TowersConfig:
             raise SettingsError("loss.distillation compares cosines: it needs network.prior = false")
         if self.features.semantic_levels and not self.features.item_id:
             raise SettingsError("features.semantic_levels needs features.item_id")
-        if self.training.pretrain_epochs and not self.features.item_id:
-            raise SettingsError("training.pretrain_epochs needs features.item_id")
 
     def but(self, **parts: Mapping[str, Any]) -> Self:
         """The same with some settings changed: config.but(network={"dim": 32}, training={"seed": 1})."""

@@ -98,6 +98,11 @@ class Prepared:
         again = (self.users[1:] == self.users[:-1]) & (times[1:] == times[:-1]) & learnt[1:] & learnt[:-1]
         return torch.cat([torch.zeros_like(self.users[:1]), (~again).cumsum(0)])
 
+    def shuffled(self, ties: Tensor, generator: torch.Generator) -> "Prepared":
+        """The same with events of equal `ties` (E,) in a new order."""
+        chances = torch.rand(len(ties), generator=generator, dtype=torch.float64)
+        return self.moved((ties + chances.to(ties.device)).argsort())
+
     def moved(self, order: Tensor) -> "Prepared":
         """The same with the event of position order[e] at position e (E,), within ties only."""
         events = replace(self.events, items=self.events.items[order], behaviours=self.events.behaviours[order])

@@ -73,6 +73,12 @@ def small() -> TowersConfig:
         network=NetworkSettings(dim=16, hidden=32, pair=False),
         loss=LossSettings(user_item="in_batch"),
         training=TrainingSettings(
-            batch_size=256, max_epochs=8, learning_rate=0.005, final_rate=1.0, warmup_steps=0, shuffle_ties=False
+            batch_size=256,
+            max_epochs=8,
+            learning_rate=0.005,
+            final_rate=1.0,
+            warmup_steps=0,
+            pretrain_epochs=0,
+            shuffle_ties=False,
         ),
     )

@@ -48,7 +48,7 @@ class Fit:
         self.ties = ties if ties is not None and len(ties) > ties[-1] + 1 else None
         self.objective = Objective(config, self.ready, who, teacher).to(who.device)
         self.optimisers = _optimisers(self.model, self.objective, config)
-        if start is None and config.training.pretrain_epochs:
+        if start is None and config.features.item_id and config.training.pretrain_epochs:
             self._pretrain()
         who.share(self.model)
         self.first_ids = [table.detach().clone() for table in self.model.id_tables()]
@@ -73,8 +73,7 @@ class Fit:
         order = torch.Generator().manual_seed(_SEEDS * self.config.training.seed + number)
         torch.manual_seed(_SEEDS * (number + 1) + self.who.rank)  # dropout is each rank's own
         if self.ties is not None:
-            chances = torch.rand(len(self.ties), generator=order, dtype=torch.float64)
-            self.objective.read(self.ready.moved((self.ties + chances.to(self.ties.device)).argsort()))
+            self.objective.read(self.ready.shuffled(self.ties, order))
         self.model.train()
         total, steps = torch.zeros((), device=self.who.device), 0
         for batch in self.batches(order):
@@ -157,14 +156,15 @@ class Fit:
         return value
 
     def _pretrain(self) -> None:
-        ready, rules = self.ready, self.config.training
+        ready, rules, ties = self.ready, self.config.training, self.ties
+        order = torch.Generator().manual_seed(_SEEDS * rules.seed)  # as of an epoch before the first
+        read = (ready if ties is None else ready.shuffled(ties, order) for _ in range(rules.pretrain_epochs))
         pretrain_ids(
             lambda rows: self.model.item_ids(ready.features.keys[rows]),
             self.optimisers[-1],
-            ready.events,
+            (one.events for one in read),
             ready.train,
             len(ready.features),
-            epochs=rules.pretrain_epochs,
             batch_size=rules.batch_size,
             seed=rules.seed,
         )

@@ -28,11 +28,10 @@ TEMPERATURE = 0.07
 def pretrain_ids(
     look_up: Callable[[Tensor], Tensor],
     optimiser: torch.optim.Optimizer,
-    events: Events,
+    epochs: Iterable[Events],
     train: Tensor,
     n_items: int,
     *,
-    epochs: int,
     reach: int = 5,
     batch_size: int = 1024,
     seed: int = 0,
@@ -40,24 +39,24 @@ def pretrain_ids(
     """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
 
     look_up: item rows (n,) to their id vectors (n, D), differentiable; optimiser: of the table behind it,
-    sparse gradients or dense; train: positions (E',) of the events to learn from, all others are passed over. An epoch
-    takes each event once as the later of its pair, with one earlier event at random.
+    sparse gradients or dense; epochs: the events (E,) as each epoch reads them, in orders that may differ within a
+    moment; train: positions (E',) of the events to learn from, all others are passed over. An epoch takes each event
+    once as the later of its pair, with one earlier event at random.
 
     Raises:
         TowersError: a loss that is not finite.
     """
-    generator = torch.Generator().manual_seed(seed)
-    device = events.items.device
-    usable = torch.zeros(len(events.items), dtype=torch.bool, device=device)
-    usable[train] = events.items[train] >= 0
-    users = torch.repeat_interleave(torch.arange(events.n_users, device=device), events.offsets.diff())  # (E,)
-    width = look_up(events.items.new_zeros(1)).shape[1]
+    generator, device = torch.Generator().manual_seed(seed), train.device
+    width = look_up(train.new_zeros(1)).shape[1]
     turn = nn.Linear(width, width, bias=False, device=device)
     nn.init.eye_(turn.weight)
     own = torch.optim.Adam(turn.parameters(), lr=1e-3)
-    log_q = log_frequency(events.items[usable], n_items)
     losses = []
-    for _ in range(epochs):
+    for events in epochs:
+        usable = torch.zeros(len(events.items), dtype=torch.bool, device=device)
+        usable[train] = events.items[train] >= 0
+        users = torch.repeat_interleave(torch.arange(events.n_users, device=device), events.offsets.diff())  # (E,)
+        log_q = log_frequency(events.items[usable], n_items)
         later, earlier = sample_pairs(events, usable, users, reach, generator)
         order = torch.randperm(len(later), generator=generator).to(device)
         total = 0.0

@@ -200,6 +200,30 @@ def test_pre_training_gives_ids_their_first_vectors_and_nothing_else(shop, small
             assert torch.equal(fit.model.state_dict()[name], value), name
 
 
+def test_pre_training_reads_events_of_one_moment_in_a_new_order_each_epoch(shop, small, monkeypatch):
+    read = []
+    monkeypatch.setattr("towers.training.fit.pretrain_ids", lambda ids, by, epochs, *_, **__: read.extend(epochs))
+    days = replace(shop.data, times=shop.data.times // (4 * 86_400) * 86_400)  # four a day
+
+    def log(**settings):
+        read.clear()
+        config = small.but(training={"pretrain_epochs": 2, **settings})
+        return Fit(prepare(days, config), config, World(), None, None).ready.events.items
+
+    kept = log()
+    assert [torch.equal(one.items, kept) for one in read] == [True, True]
+    log(shuffle_ties=True)
+    first, second = (one.items for one in read)
+    assert not torch.equal(first, kept)
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sort().values, kept.sort().values)
+
+
+def test_without_ids_there_is_nothing_to_pre_train(shop, small):
+    fit = fit_of(shop, small, features={"item_id": False}, training={"pretrain_epochs": 3})
+    assert torch.equal(fit.model.table.weight, fit_of(shop, small, features={"item_id": False}).model.table.weight)
+
+
 def test_averaged_weights_are_the_ones_ranked_and_kept(shop, small):
     fit = fit_of(shop, small, training={"ema": 0.9})
     fit.epoch(1)

@@ -24,7 +24,9 @@ def run(rows, train=None, seed=0, **settings):
     nn.init.normal_(table.weight, std=0.02)
     optimiser = torch.optim.SparseAdam(table.parameters(), lr=0.02)
     train = torch.arange(len(rows.items)) if train is None else train
-    losses = pretrain_ids(table, optimiser, rows, train, N, **{"epochs": 8, "batch_size": 64, **settings}, seed=seed)
+    settings = {"epochs": 8, "batch_size": 64, **settings}
+    read = [rows] * settings.pop("epochs")
+    losses = pretrain_ids(table, optimiser, read, train, N, **settings, seed=seed)
     return table.weight.detach(), losses
 
 
@@ -87,7 +89,7 @@ def test_the_turn_is_learnt_too():
     fixed = torch.eye(6)
     nothing = torch.optim.SGD([torch.zeros(1)], lr=0.1)
     losses = pretrain_ids(
-        lambda items: fixed[items], nothing, cycle, torch.arange(240), 6, epochs=30, reach=1, batch_size=32
+        lambda items: fixed[items], nothing, [cycle] * 30, torch.arange(240), 6, reach=1, batch_size=32
     )
     assert losses[-1] < losses[0] - 1
 
@@ -153,7 +155,7 @@ def test_divergence_is_said():
     rows = two_kinds(users=3)
     optimiser = torch.optim.SGD([torch.zeros(1)], lr=1)
     with pytest.raises(TowersError, match="learning_rate"):
-        pretrain_ids(broken, optimiser, rows, torch.arange(30), N, epochs=1)
+        pretrain_ids(broken, optimiser, [rows], torch.arange(30), N)
 
 
 def test_frozen_ids_stay_and_the_rest_goes_on():
