@@ -23,6 +23,7 @@ from towers.encoders.history import Events
 from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
 
 TEMPERATURE = 0.07
+MOST = 2048  # pairs of a batch, each held against all others of it: the time of an epoch grows with their number
 
 
 def pretrain_ids(
@@ -33,7 +34,7 @@ def pretrain_ids(
     n_items: int,
     *,
     reach: int = 5,
-    batch_size: int = 1024,
+    batch_size: int = MOST,
     seed: int = 0,
 ) -> list[float]:
     """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
@@ -41,7 +42,7 @@ def pretrain_ids(
     look_up: item rows (n,) to their id vectors (n, D), differentiable; optimiser: of the table behind it,
     sparse gradients or dense; epochs: the events (E,) as each epoch reads them, in orders that may differ within a
     moment; train: positions (E',) of the events to learn from, all others are passed over. An epoch takes each event
-    once as the later of its pair, with one earlier event at random.
+    once as the later of its pair, with one earlier event at random. Batches are of `batch_size` pairs, MOST at most.
 
     Raises:
         TowersError: a loss that is not finite.
@@ -51,7 +52,7 @@ def pretrain_ids(
     turn = nn.Linear(width, width, bias=False, device=device)
     nn.init.eye_(turn.weight)
     own = torch.optim.Adam(turn.parameters(), lr=1e-3)
-    losses = []
+    size, losses = min(batch_size, MOST), []
     for events in epochs:
         usable = torch.zeros(len(events.items), dtype=torch.bool, device=device)
         usable[train] = events.items[train] >= 0
@@ -60,8 +61,8 @@ def pretrain_ids(
         later, earlier = sample_pairs(events, usable, users, reach, generator)
         order = torch.randperm(len(later), generator=generator).to(device)
         total = 0.0
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
             asked, wanted = events.items[earlier[batch]], events.items[later[batch]]  # (B,) each
             vectors = look_up(torch.cat([asked, wanted]))  # (2 B, D)
             loss = pair_loss(turn, vectors[: len(batch)], vectors[len(batch) :], log_q[wanted], asked, wanted)

@@ -100,6 +100,21 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_pairs():
     assert losses == [0.0, 0.0]
 
 
+def test_batches_have_a_largest_size(monkeypatch):
+    monkeypatch.setattr("towers.training.pretraining.MOST", 16)
+    weight, _ = run(two_kinds(), epochs=2, batch_size=1000)
+    same, _ = run(two_kinds(), epochs=2, batch_size=16)
+    other, _ = run(two_kinds(), epochs=2, batch_size=15)
+    assert torch.equal(weight, same)
+    assert not torch.equal(weight, other)
+
+
+def test_no_pairs_teach_nothing():
+    alone = events([(np.array([1]), np.zeros(1), np.zeros(1))])
+    _, losses = run(alone, epochs=2)
+    assert losses == [0.0, 0.0]
+
+
 def test_the_same_seed_gives_the_same_vectors_and_another_does_not():
     rows = two_kinds()
     first, again, other = (run(rows, epochs=2, seed=seed)[0] for seed in (3, 3, 4))
