@@ -152,7 +152,7 @@ def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: boo
         loss={"temperature": 0.4, "negatives": 2048, "tag": 0.0},
         training={
             "horizon": WEEKS_2, "half_life": 90.0, "batch_size": 8192, "warmup_steps": 30, "shuffle_ties": False,
-            "max_epochs": 3, "validation_events": 50_000, "seed": seed,
+            "max_epochs": 3, "pretrain_epochs": 0, "validation_events": 50_000, "seed": seed,
         },
     )  # fmt: skip
     validation = (end - 2 * WEEKS_2 <= shop.days) & (shop.days < end - WEEKS_2)
