@@ -24,7 +24,7 @@ from towers.encoders.history import Events
 from towers.losses.sampled_softmax import accidental_hits, log_frequency, sampled_softmax
 
 TEMPERATURE = 0.07
-MOST = 2048  # pairs of a batch, each held against all others of it: the time of an epoch grows with their number
+LARGEST_BATCH = 2048  # pairs; each is held against all others of its batch, so larger ones make an epoch slower
 
 
 def pretrain_ids(
@@ -35,7 +35,7 @@ def pretrain_ids(
     n_items: int,
     *,
     reach: int = 5,
-    batch_size: int = MOST,
+    batch_size: int = LARGEST_BATCH,
     seed: int = 0,
 ) -> list[float]:
     """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
@@ -43,7 +43,8 @@ def pretrain_ids(
     look_up: item rows (n,) to their id vectors (n, D), differentiable; optimiser: of the table behind it,
     sparse gradients or dense; epochs: the events (E,) as each epoch reads them, in orders that may differ within a
     moment; train: positions (E',) of the events to learn from, all others are passed over. An epoch takes each event
-    once as the later of its pair, with one earlier event at random. Batches are of `batch_size` pairs, MOST at most.
+    once as the later of its pair, with one earlier event at random; a batch has `batch_size` pairs, LARGEST_BATCH at
+    most.
 
     Raises:
         TowersError: a loss that is not finite.
@@ -53,7 +54,7 @@ def pretrain_ids(
     turn = nn.Linear(width, width, bias=False, device=device)
     nn.init.eye_(turn.weight)
     own = torch.optim.Adam(turn.parameters(), lr=1e-3)
-    size, losses = min(batch_size, MOST), []
+    size, losses = min(batch_size, LARGEST_BATCH), []
     for events in epochs:
         usable = torch.zeros(len(events.items), dtype=torch.bool, device=device)
         usable[train] = events.items[train] >= 0

@@ -101,7 +101,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_pairs():
 
 
 def test_batches_have_a_largest_size(monkeypatch):
-    monkeypatch.setattr("towers.training.pretraining.MOST", 16)
+    monkeypatch.setattr("towers.training.pretraining.LARGEST_BATCH", 16)
     weight, _ = run(two_kinds(), epochs=2, batch_size=1000)
     same, _ = run(two_kinds(), epochs=2, batch_size=16)
     other, _ = run(two_kinds(), epochs=2, batch_size=15)
