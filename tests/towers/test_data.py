@@ -59,6 +59,14 @@ def test_ties_are_neighbours_learnt_from_at_one_moment_of_one_user(small):
     assert moved.events.behaviours.tolist() == [0, 0, 1, 0, 0, 1, 0, 1]
     assert (moved.weights / moved.weights[0]).tolist() == [1, 3, 2, 5, 4, 6, 8, 7]
     assert torch.equal(moved.events.times, ready.events.times)
+    orders = set()
+    for seed in range(20):
+        items = ready.shuffled(ready.ties(), torch.Generator().manual_seed(seed)).events.items.tolist()
+        assert [sorted(items[a:b]) for a, b in ((0, 1), (1, 3), (3, 5), (5, 6), (6, 8))] == [
+            [0], [1, 2], [3, 4], [5], [6, 7]
+        ]  # fmt: skip
+        orders.add(tuple(items))
+    assert len(orders) == 8  # all there are of three pairs
 
 
 def test_weights_and_masks_say_what_is_learnt_from(small):
