@@ -55,8 +55,13 @@ SAME = {
     "the size of a block: any gives the same": (
         "BLOCK = 1024  # events ranked at a time",
         "BATCH = 4096",
+        "BLOCK = 1 << 12  # rows moved at a time: they stay in the processor's cache, and their buffers are used again",
         'BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}',
         "n = len(items) // max(1, round(len(items) / COLUMNS)) // GROUP * GROUP + GROUP",
+        "blocks = torch.split(vectors.to(self.centres.dtype), max(1, BLOCK // self.centres.shape[1]))",
+        "rows = max(1, min(ROWS, -(-len(queries) // threads)))",
+        "COLUMNS: Final = 1 << 16  # items of a block",
+        "GROUP: Final = 32",
     ),
     "a size, a number of rounds or a version that is chosen: the formula is the same": (
         "FEATURE_FORMAT = 2",
@@ -65,6 +70,8 @@ SAME = {
         "SINGULAR = 32  # width of the collaborative part",
         "SAMPLE = 256  # vectors a code, at most, that the centres are fitted to",
         "STEPS = 15  # of Lloyd's algorithm, prices following",
+        "ROUNDS = 100  # of prices alone, centres fixed, at most",
+        "def __init__(self, n_behaviours: int, temperature: float, hidden: int = 16) -> None:",
         "for step in range(ROUNDS + 1):",
         "rows = _candidates(queries[block].to(coarse), coarse, 2 * k + 64, left_out)  # (b, c), -1: nothing",
     ),
@@ -84,6 +91,13 @@ SAME = {
     "a vector's first dimension is its last": (
         "offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # (M + 1,)",
         "total = shares.new_zeros(n).index_add(0, text, shares)  # (N,)",
+        'most = new.detach().clamp(min=-1e30).scatter_reduce(0, rows, own.detach(), "amax")  # (Q,)',
+        "sums = (new - most).exp().index_add(0, rows, (own - most[rows]).exp())  # (Q,)",
+        'total = state["sum"].index_select(0, rows) + square  # (U,)',
+        "losses[start : start + rows] += (most + sums.log())[:, 0]",
+        "found, order = grad._indices()[0].sort(stable=True)  # (P,)",
+        'state["second"] = torch.zeros_like(table[:, 0])  # (R,)',
+        'state["touches"] = torch.zeros_like(table[:, 0])  # (R,)',
     ),
     "before training nothing is read of it": (
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
@@ -95,9 +109,21 @@ SAME = {
     "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
     "nothing of nothing, or nobody reads it": (
         "if self.table is None or not keys.shape[1]:",
+        "low, high = (int(self.times.amin()), int(self.times.amax())) if len(self.times) else (0, 0)",
         "tags=model.tags(read.tags) if read.tags is not None and len(read.tags) else vectors[:0],",
     ),
-    "the same 64 bits": ("z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",),
+    "the same 64 bits": (
+        "z = (keys ^ _shifted(keys, 30)) * (0xBF58476D1CE4E5B9 - (1 << 64))  # int64 products wrap around",
+        "z = (z ^ _shifted(z, 27)) * (0x94D049BB133111EB - (1 << 64))",
+    ),
+    "all 31 bits or 32 are the sign's": (
+        "scores = (ascending ^ ((ascending >> 31) & 0x7FFFFFFF)).view(torch.float32)",
+    ),
+    "three names, whatever stands for them, in this order": ("NONE, DENSE, SPARSE = 0, 1, 2  # kinds of gradient",),
+    "for eyes alone": ("text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)",),
+    "an example, of any number of rows": ("(torch.zeros(2, tower.fields, dim),),",),
+    "both are there, or neither": ("if self.auxiliary is not None and self.teacher is not None:",),
+    "one more place that nothing takes": ("widest = int(np.diff(bounds).max(initial=0))",),
     "torch does as much without being told, but does not promise it": (
         "matrix = torch.sparse_coo_tensor(pairs, share, shape, check_invariants=False).coalesce()",
         "ranked = part[(x[part] @ (one - other)).argsort(stable=True)]",
@@ -106,6 +132,8 @@ SAME = {
     ),
     "only the time it takes": (
         "maxima = scores.view(b, -1, group).amax(2).numpy() if group > 1 else scores.numpy()  # (b, groups)",
+        "found = np.flatnonzero(inside > bound[rows])  # (C,)",
+        "if threads == 1 or len(starts) == 1:",
     ),
 }
 

@@ -51,6 +51,12 @@ ALLOWED, REFUSED = (
 )
 
 
+def test_a_pair_is_served_at_twice_the_width_and_a_prior_as_one_number_more():
+    for pair, prior, served in ((False, False, 8), (True, False, 16), (False, True, 9), (True, True, 17)):
+        network = TWO.but(network={"dim": 8, "pair": pair, "prior": prior}).network
+        assert (network.members, network.width, network.served) == (1 + pair, 8 * (1 + pair), served)
+
+
 @pytest.mark.parametrize(("part", "name", "value"), ALLOWED)
 def test_a_range_goes_up_to_its_ends(part, name, value):
     assert getattr(getattr(TWO.but(**{part: {name: value}}), part), name) == value

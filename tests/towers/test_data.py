@@ -150,7 +150,9 @@ def test_datetimes_are_moments_too(small):
         ({"items": np.full(5, -1)}, "no event to learn from"),
         ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([1])}, "tag_rows must be"),
         ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([0, 0])}, "one entry per pair"),
+        ({"tag_texts": ["x"], "tag_items": np.array([0]), "tag_rows": np.array([-1])}, "tag_rows must be"),
         ({"tag_texts": ["x"], "tag_items": np.array([4]), "tag_rows": np.array([0])}, "tag_items must be"),
+        ({"tag_texts": ["x"], "tag_items": np.array([-1]), "tag_rows": np.array([0])}, "tag_items must be"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(small, wrong, message):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from towers.config import NetworkSettings, TowersConfig, TowersError
-from towers.export import MANIFEST, ExportRefused, export, load_export
+from towers.export import MANIFEST, ExportRefused, export, load_export, write_manifest
 from towers.model import ThreeTowers
 from towers.topk import top_k
 
@@ -101,6 +101,11 @@ def test_onnx_gives_the_same_vectors(write, model):
             (found,) = session.run(None, {"fields": fields.numpy()})
             with torch.no_grad():
                 assert np.abs(found - tower(fields).numpy()).max() < 1e-5
+
+
+def test_a_manifest_is_for_people_to_read(tmp_path):
+    assert write_manifest(tmp_path, {"towers": "Süßes"})["towers"] == "Süßes"
+    assert '"towers": "Süßes"' in (tmp_path / MANIFEST).read_text("utf-8")
 
 
 def test_no_users_no_items_and_a_folder_in_one_that_is_to_be_made(tmp_path, model):

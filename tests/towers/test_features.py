@@ -69,7 +69,9 @@ def test_habits_are_how_often_an_item_is_taken_and_how_often_by_one_user():
     assert found.numbers.shape == (4, 0)
     assert found.habits[:, 0].tolist() == pytest.approx(np.log10([1, 2, 3, 10]).tolist())
     assert found.habits[:, 1].tolist() == pytest.approx(np.log([1, 1, 2, 1.5]).tolist())
-    assert not item_features(replace(rich_items([3]), vectors=None), CONFIG).habits.any()  # nobody reads them
+    unread = item_features(replace(rich_items([0, 1, 2, 3]), vectors=None), CONFIG).habits
+    assert unread.shape == found.habits.shape
+    assert not unread.any()
     for counts in (None, np.ones(1), np.ones((1, 3)), np.ones((2, 2))):
         with pytest.raises(TowersError, match="two counts of each of the 1 items"):
             item_features(replace(rich_items([3]), counts=counts), habits)

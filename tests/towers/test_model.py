@@ -250,7 +250,19 @@ def test_the_second_of_a_pair_reads_ids_category_and_words_alone(small):
     assert torch.equal(users[:, 16:], elsewhere[:, 16:])
     assert not torch.allclose(users[:, :16], elsewhere[:, :16], atol=1e-3)
     # Pools read vectors whose halves have length 1, as with one member.
-    assert model.pools[0](read, before * 2**0.5).shape[-1] == 32
+    given = []
+    model.pools[0].register_forward_pre_hook(lambda _, said: given.append(said[1]))
+    model.users(people(config), read, before)
+    assert torch.allclose(given[0].view(3, 2, 16).norm(dim=2), torch.ones(3, 2), atol=1e-5)
+
+
+def test_tables_are_those_of_ids_and_of_words(small):
+    model = ThreeTowers(small)
+    assert [id(one) for one in model.id_tables()] == [id(model.table.weight)]
+    assert [id(one) for one in model.tables()] == [id(model.table.weight), id(model.text.weight)]
+    nameless = ThreeTowers(small.but(features={"item_id": False, "user_id": False, "category_levels": 0}))
+    assert nameless.id_tables() == []
+    assert [id(one) for one in nameless.tables()] == [id(nameless.text.weight)]
 
 
 def test_sentence_vectors_are_measured_before_training_and_not_after(small):

@@ -148,6 +148,7 @@ def test_where_a_pair_stands_among_what_was_had():
     users, items = torch.tensor([0, 2, 0, 2, 1, 2, 0]), torch.tensor([4, 1, 9, 4, 4, 9, 99])
     assert own.places(users, items).tolist() == [1, 3, 0, 2, -1, -1, -1]
     assert own.places(users[:0], items[:0]).shape == (0,)
+    assert own.places(torch.tensor([0, 0]), torch.tensor([24, 21])).tolist() == [-1, -1]  # user 2's, ten items later
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])

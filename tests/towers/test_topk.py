@@ -163,6 +163,10 @@ class TestPacked:
         assert last < NOTHING
 
 
+def test_the_way_of_an_accelerator_with_the_blocks_it_has():
+    check(torch.randn(5, 8), torch.randn(100, 8), 3, search=topk_cuda.top_k_rescored)
+
+
 class TestRescored:
     """The way of an accelerator, on the processor."""
 

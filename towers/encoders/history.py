@@ -179,9 +179,7 @@ class SequencePool(nn.Module):
     TiSASRec, WSDM 2020.
     """
 
-    def __init__(
-        self, n_behaviours: int, length: int, dim: int, *, layers: int = 1, heads: int = 2, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, n_behaviours: int, length: int, dim: int, *, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.behaviour, self.time, self.place = (
             nn.Embedding(rows, dim) for rows in (n_behaviours, TIME_BUCKETS, length)

@@ -36,7 +36,7 @@ def pretrain_ids(
     *,
     reach: int = 5,
     batch_size: int = LARGEST_BATCH,
-    seed: int = 0,
+    seed: int,
 ) -> list[float]:
     """Train the rows that `look_up` reads, in place; returns the mean loss of each epoch.
 

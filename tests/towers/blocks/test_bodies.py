@@ -72,7 +72,7 @@ def test_shapes_gradients_and_sizes(kind, x):
     net(x).square().sum().backward()
     assert all(values.grad.abs().sum() > 0 for values in net.parameters())
     sizes = [sum(p.numel() for p in body(kind, 3, 5, 2, depth=depth).parameters()) for depth in (1, 2, 3)]
-    assert sizes[0] < sizes[1] < sizes[2]
+    assert sum(p.numel() for p in body(kind, 3, 5, 2).parameters()) == sizes[0] < sizes[1] < sizes[2]
 
 
 def test_the_straight_path_has_no_bias_of_its_own():

@@ -103,6 +103,7 @@ def test_recency_is_the_weighted_mean_by_hand():
         assert out[p] == pytest.approx([(1 + old * 2) / (1 + old), old * 2 / (1 + old)])
         assert out[len(PLACE_HALF_LIVES) + p] == pytest.approx([0, 1])
     assert len(out) == pool.width
+    assert pool.place.shape == (2, len(PLACE_HALF_LIVES), 4)
 
 
 def test_aged_halves_with_time():

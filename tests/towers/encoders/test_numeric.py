@@ -7,7 +7,7 @@ import torch
 from rtdl_num_embeddings import PiecewiseLinearEncoding
 
 from towers.config import TowersError
-from towers.encoders.numeric import BINS, NUMERIC, filled_bins, numeric_encoder
+from towers.encoders.numeric import BINS, NUMERIC, PerColumn, filled_bins, numeric_encoder
 
 KINDS = sorted(NUMERIC)
 NAN, INF = math.nan, math.inf
@@ -222,6 +222,17 @@ def test_a_line_over_the_vectors_learns_a_bump_in_a_skewed_column(kind):
         loss.backward()
         optimiser.step()
     assert loss.item() < 0.02 * wanted.var().item()
+
+
+def test_lines_begin_evenly_on_both_sides_of_zero():
+    layer = PerColumn(3, 9, 400)
+    for values in (layer.weight, layer.bias):
+        assert 0.3 < values.abs().max() <= 1 / 3
+        assert abs(values.mean()) < 0.05
+
+
+def test_one_column_of_one_number_is_enough():
+    assert numeric_encoder("log", 1, 1)(torch.ones(2, 1)).shape == (2, 1, 1)
 
 
 def test_wrong_shapes_and_names_are_refused():

@@ -151,6 +151,15 @@ def test_counts_are_never_too_low_however_full_the_table():
     assert (table.counts(ids)[:, 0] >= true).all()
 
 
+def test_who_shares_one_row_of_two_was_not_seen():
+    table = UnifiedTable(16, 4, ["item"], hashes=2, rare=1.0)
+    table.observe(keys(["seen"])[:, None])
+    others = keys([f"id{n}" for n in range(600)])[:, None]
+    shared = torch.isin(table.rows_of(others)[:, 0], table.rows_of(keys(["seen"])[:, None]))  # (600, 2)
+    assert len({tuple(row) for row in shared.tolist()}) == 4  # both, one of them, or neither
+    assert torch.equal(table.counts(others)[:, 0] > 0, shared.all(1))
+
+
 def test_without_rare_nothing_is_counted():
     table = UnifiedTable(8, 2, ["item"])
     table.observe(keys(["a"])[:, None])

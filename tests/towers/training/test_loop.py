@@ -65,6 +65,12 @@ def test_it_stops_when_it_no_longer_improves_and_keeps_the_best(shop, small):
     assert validate(result.model, prepare(shop.data, small)) == (result.best.recall, result.best.ndcg)
 
 
+def test_of_equals_the_first_is_kept(shop, small, monkeypatch):
+    monkeypatch.setattr("towers.training.fit.Fit.validate", lambda _: (0.5, 0.25))
+    found = train(shop.data, small.but(training={"max_epochs": 3, "patience": 3}))
+    assert [epoch.best for epoch in found.epochs] == [True, False, False]
+
+
 def test_without_held_out_events_the_last_epoch_is_kept(shop, small):
     result = train(shop.data, small.but(training={"validation_share": 0.0, "max_epochs": 2, "patience": 1}))
     assert result.best.number == 2

@@ -224,6 +224,7 @@ def test_blocks_of_rows_do_not_change_the_step(optimiser, monkeypatch):
 
 
 def test_the_defaults_are_those_of_adam_and_a_frozen_table_is_allowed():
+    assert RowWiseAdam([table()], betas=(0.0, 0.0)).defaults["betas"] == (0.0, 0.0)
     assert RowWiseAdam([table()]).defaults == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
     assert RowWiseAdagrad([table()]).defaults == {"lr": 1e-2, "eps": 1e-8}
     weight = table()

@@ -1,6 +1,7 @@
 """What was had before, and its loss, by hand on three questions and five items at hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,12 @@ def test_repeats_are_told_from_what_is_new(had):
     mine = [False, True, False, False, True, False]
     assert had.among.tolist() == [mine, [True] + [False] * 5, [False] * 6]
     assert had.hits.tolist() == [[False] * 6, [False] * 6, [False] * 6, mine]
+
+
+def test_what_stands_first_among_what_was_had_was_had(had):
+    first = replace(had, places=torch.tensor([0, -1, 1, 2]))
+    assert first.new.tolist() == [0, 1, 0, 0]
+    assert first.hits.tolist() == [[False] * 6, had.among[0].tolist(), [False] * 6, [False] * 6]
 
 
 def test_the_loss_is_by_hand(had):

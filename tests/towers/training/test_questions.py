@@ -95,6 +95,23 @@ def test_shuffled_questions_stay_together_and_ask_once_for_each_item(ready):
     assert len(phases) > 15
 
 
+def test_what_two_users_want_is_never_taken_for_one(small):
+    for items in ([2, 0], [0, 2], [1, 1]):
+        data = TrainingData(
+            ["a", "b", "c"],
+            [""] * 3,
+            [""] * 3,
+            ["u", "v"],
+            np.arange(2),
+            np.array(items),
+            np.zeros(2, int),
+            np.arange(2),
+        )
+        both = prepare(data, small.but(training={"validation_share": 0.0}))
+        places, _ = Asking(both, 2.0).shuffled(both.train, torch.Generator().manual_seed(0))
+        assert sorted(places.tolist()) == [0, 1]
+
+
 def test_only_the_places_given_are_asked_for(ready):
     places, _ = Asking(ready, 30.0).shuffled(ready.train[:5], torch.Generator())
     assert sorted(ready.events.items[places].tolist()) == [0, 1, 2, 2]  # 2 as two behaviours
