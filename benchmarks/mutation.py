@@ -101,6 +101,8 @@ SAME = {
     ),
     "before training nothing is read of it": (
         'self.register_buffer("known", torch.zeros(0, dtype=torch.int64))  # (N,) keys of ids, ascending',
+        'self.register_buffer("codes", torch.zeros(0, levels, dtype=torch.int64))  # (N, L)',
+        'self.register_buffer("edges", torch.linspace(0, 1, BINS + 1).repeat(columns, 1))  # (M, BINS + 1)',
     ),
     "all in one code are all alike, and no prices part them": ("best = len(x) + 1, prices, code",),
     "drawn from so many numbers that equality says nothing": (
@@ -109,6 +111,7 @@ SAME = {
     "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
     "nothing of nothing, or nobody reads it": (
         "if self.table is None or not keys.shape[1]:",
+        "taken = torch.where(had >= 0, torch.cat([own, own.new_zeros(1)])[had], new[questions])  # (B,)",
         "low, high = (int(self.times.amin()), int(self.times.amax())) if len(self.times) else (0, 0)",
         "tags=model.tags(read.tags) if read.tags is not None and len(read.tags) else vectors[:0],",
     ),

@@ -1,3 +1,4 @@
+import copy
 import json
 import sys
 
@@ -37,9 +38,9 @@ def write(tmp_path, model, vectors):
     def write(**options):
         items, users = vectors
         options = {"index": False, "onnx": False, **options}
-        version = options.pop("version", "sha256:one")
+        version, towers = options.pop("version", "sha256:one"), options.pop("model", model)
         manifest = export(
-            tmp_path / "out", model, version=version, items=blocks(ITEMS, items), users=blocks(USERS, users), **options
+            tmp_path / "out", towers, version=version, items=blocks(ITEMS, items), users=blocks(USERS, users), **options
         )
         return tmp_path / "out", manifest
 
@@ -70,6 +71,10 @@ def test_hashes_are_of_ids_and_vectors_in_their_order(write, vectors):
     _, first = write()
     again = write()[1]
     assert again == first
+    assert {name: first["items"][name][:7] for name in ("ids", "vectors")} == dict.fromkeys(
+        ("ids", "vectors"), "sha256:"
+    )
+    assert {said[:7] for said in first["files"].values()} == {"sha256:"}
     vectors[1][0, 0] += 1e-6
     changed = write()[1]
     assert changed["users"]["vectors"] != first["users"]["vectors"]
@@ -91,7 +96,7 @@ def test_the_index_answers_as_the_exact_top_k(write, vectors):
 def test_onnx_gives_the_same_vectors(write, model):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    folder, _ = write(onnx=True)
+    folder, _ = write(onnx=True, model=copy.deepcopy(model).train())  # as it may come from a training
     load_export(folder)
     for name in ("item", "user", "tag"):
         session = runtime.InferenceSession(folder / f"{name}.onnx")

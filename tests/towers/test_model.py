@@ -308,6 +308,20 @@ def test_user_ids_are_read_only_where_switched_on(small):
         assert torch.allclose(users[0], users[1], atol=1e-5) is same
 
 
+def test_before_training_items_are_coded_and_not_again(small):
+    config = small.but(features={"semantic_levels": 2, "semantic_codes": 2})
+    data = TrainingData(
+        *NAMES, ["u", "v"], np.array([0, 0, 0, 1]), np.array([0, 2, 0, 1]), np.zeros(4, int), np.arange(4)
+    )
+    model = ThreeTowers(config)
+    ready = model.observe(prepare(data, config), measure=True)
+    assert model.codes.codes.shape == (3, 2)
+    assert ready.features.keys.shape[1] == prepare(data, config).features.keys.shape[1] + 2
+    before = model.codes.codes
+    model.observe(prepare(data, config), measure=False)
+    assert model.codes.codes is before
+
+
 def test_before_training_ids_are_counted_and_numbers_measured(small):
     config = small.but(
         inputs={"item_numbers": ("price",), "user_numbers": ("age",)}, features={"numbers": True, "rare": 2.0}

@@ -30,6 +30,11 @@ def test_a_run_with_the_brand_is_no_tag():
     assert of(tag_texts(titles, [""] * 3), 0) == {"hair brush", "acme hair", "acme hair brush"}
 
 
+def test_two_letters_are_a_word_and_one_is_none():
+    assert of(tag_texts(["UV lamp", "x lamp"] * 3, [""] * 6), 0) == {"uv lamp"}
+    assert of(tag_texts(["UV lamp", "x lamp"] * 3, [""] * 6), 1) == set()
+
+
 def test_a_title_is_a_tag_of_what_was_taken():
     found = title_tags(TITLES, np.array([4, 2, 2, 0]))
     assert of(found, 0) == {TITLES[0]}
