@@ -132,6 +132,7 @@ SAME = {
         "ranked = part[(x[part] @ (one - other)).argsort(stable=True)]",
         "torch.mm(p, items, out=d_queries[start : start + rows]).mul_(scale)",  # it makes an empty `out` larger
         "torch.set_num_threads(threads)",
+        "tower.eval()",  # for its ONNX
     ),
     "only the time it takes": (
         "maxima = scores.view(b, -1, group).amax(2).numpy() if group > 1 else scores.numpy()  # (b, groups)",

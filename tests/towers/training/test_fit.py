@@ -252,6 +252,13 @@ def test_without_ids_there_is_nothing_to_pre_train(shop, small):
     assert torch.equal(fit.model.table.weight, fit_of(shop, small, features={"item_id": False}).model.table.weight)
 
 
+def test_the_average_forgets_its_beginning(shop, small, monkeypatch):
+    decays = []
+    monkeypatch.setattr("towers.training.fit.average", lambda averaged, model, decay: decays.append(decay))
+    fit_of(shop, small, training={"ema": 0.5}).epoch(1)
+    assert decays[:9] == pytest.approx([*((1 + step) / (10 + step) for step in range(1, 8)), 0.5, 0.5])
+
+
 def test_averaged_weights_are_the_ones_ranked_and_kept(shop, small):
     fit = fit_of(shop, small, training={"ema": 0.9})
     fit.epoch(1)
