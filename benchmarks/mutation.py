@@ -72,6 +72,7 @@ SAME = {
         "STEPS = 15  # of Lloyd's algorithm, prices following",
         "ROUNDS = 100  # of prices alone, centres fixed, at most",
         "def __init__(self, n_behaviours: int, temperature: float, hidden: int = 16) -> None:",
+        "reach: int = 5,",
         "for step in range(ROUNDS + 1):",
         "rows = _candidates(queries[block].to(coarse), coarse, 2 * k + 64, left_out)  # (b, c), -1: nothing",
     ),
@@ -84,6 +85,7 @@ SAME = {
     ),
     "any negative number says that there is none": (
         "return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)",
+        "wanted_by = torch.cat([rows, rows.new_full((len(items) - len(rows),), -1)])  # (C,)",
         "rows = np.append(self.selection.rows, -1)[found.numpy()]  # place -1 is the last: -1 again",
     ),
     "any larger number keeps users apart": ("span = np.ptp(np.concatenate([times, moments])) + 1  # seconds",),
@@ -122,7 +124,10 @@ SAME = {
     "all 31 bits or 32 are the sign's": (
         "scores = (ascending ^ ((ascending >> 31) & 0x7FFFFFFF)).view(torch.float32)",
     ),
-    "three names, whatever stands for them, in this order": ("NONE, DENSE, SPARSE = 0, 1, 2  # kinds of gradient",),
+    "names, whatever stands for them": (
+        "NONE, DENSE, SPARSE = 0, 1, 2  # kinds of gradient",
+        '"taught": phase.teacher is not None,',
+    ),
     "for eyes alone": ("text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)",),
     "an example, of any number of rows": ("(torch.zeros(2, tower.fields, dim),),",),
     "both are there, or neither": ("if self.auxiliary is not None and self.teacher is not None:",),

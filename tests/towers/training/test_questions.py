@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -95,21 +95,15 @@ def test_shuffled_questions_stay_together_and_ask_once_for_each_item(ready):
     assert len(phases) > 15
 
 
-def test_what_two_users_want_is_never_taken_for_one(small):
-    for items in ([2, 0], [0, 2], [1, 1]):
+def test_what_several_users_want_is_never_taken_for_one(small):
+    for items, kinds in product(product(range(3), repeat=3), product((0, 1), repeat=3)):
         data = TrainingData(
-            ["a", "b", "c"],
-            [""] * 3,
-            [""] * 3,
-            ["u", "v"],
-            np.arange(2),
-            np.array(items),
-            np.zeros(2, int),
-            np.arange(2),
-        )
-        both = prepare(data, small.but(training={"validation_share": 0.0}))
-        places, _ = Asking(both, 2.0).shuffled(both.train, torch.Generator().manual_seed(0))
-        assert sorted(places.tolist()) == [0, 1]
+            ["a", "b", "c"], [""] * 3, [""] * 3, ["u", "v", "w"], np.arange(3), np.array(items), np.array(kinds),
+            np.arange(3),
+        )  # fmt: skip
+        each = prepare(data, small.but(training={"validation_share": 0.0}))
+        places, _ = Asking(each, 2.0).shuffled(each.train, torch.Generator().manual_seed(0))
+        assert sorted(places.tolist()) == [0, 1, 2]
 
 
 def test_only_the_places_given_are_asked_for(ready):
