@@ -47,7 +47,7 @@ Values = dict[str, np.ndarray]  # by metric, one a user
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=BEAUTY, help="folder with users, items and events.parquet")
-    parser.add_argument("--quick", action="store_true", help="one seed, two epochs, fewer settings, one table")
+    parser.add_argument("--quick", action="store_true", help="one seed, one epoch, fewer settings, one table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--no-vectors", action="store_true", help="leave out the sentence encoder's vectors")
     parser.add_argument("--keep", type=Path, help="folder for the answers, from which a second call goes on")
@@ -59,7 +59,7 @@ def main() -> int:
     config = TowersConfig(shop.inputs).but(training={"validation_events": len(shop.data.user_ids)})
     seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
     if arguments.quick:
-        config = config.but(training={"max_epochs": 2, "validation_events": 2048})
+        config = config.but(training={"max_epochs": 1, "validation_events": 2048})
 
     kept = Kept.at(arguments.keep, quick=arguments.quick)
     figures: list[Figure] = []
