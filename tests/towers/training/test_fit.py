@@ -218,6 +218,10 @@ def test_pre_training_reads_events_of_one_moment_in_a_new_order_each_epoch(shop,
     assert not torch.equal(first, kept)
     assert not torch.equal(first, second)
     assert torch.equal(first.sort().values, kept.sort().values)
+    log(shuffle_ties=True)
+    assert torch.equal(read[0].items, first)
+    log(shuffle_ties=True, seed=small.training.seed + 1)
+    assert not torch.equal(read[0].items, first)
 
 
 def test_pre_training_keeps_to_the_settings(shop, small, monkeypatch):
@@ -225,17 +229,6 @@ def test_pre_training_keeps_to_the_settings(shop, small, monkeypatch):
     monkeypatch.setattr("towers.training.fit.pretrain_ids", lambda *_, **rules: said.append(rules))
     fit_of(shop, small, training={"pretrain_epochs": 1, "batch_size": 48, "seed": 5})
     assert said == [{"batch_size": 48, "seed": 5}]
-
-
-def test_pre_training_draws_the_order_of_its_epochs_by_the_seed(shop, small, monkeypatch):
-    read = []
-    monkeypatch.setattr("towers.training.fit.pretrain_ids", lambda ids, by, epochs, *_, **__: read.extend(epochs))
-    days = replace(shop.data, times=shop.data.times // (4 * 86_400) * 86_400)
-    for seed in (1, 2, 1):
-        config = small.but(training={"pretrain_epochs": 1, "shuffle_ties": True, "seed": seed})
-        Fit(prepare(days, config), config, World(), None, None)
-    assert torch.equal(read[0].items, read[2].items)
-    assert not torch.equal(read[0].items, read[1].items)
 
 
 def test_who_goes_on_from_towers_does_not_pre_train(shop, small):
