@@ -108,7 +108,7 @@ SAME = {
     ),
     "all in one code are all alike, and no prices part them": ("best = len(x) + 1, prices, code",),
     "drawn from so many numbers that equality says nothing": (
-        "kept[:, 0] = (torch.rand(len(keys), device=keys.device) >= share).float()",
+        "kept[:, 0] = (torch.rand(len(fields), device=fields.device) >= share).float()",
     ),
     "it is multiplied by 0": ("difference = torch.where(hits, 0.0, p - s)",),
     "nothing of nothing, or nobody reads it": (

@@ -70,3 +70,11 @@ def test_every_file_that_is_measured_has_tests() -> None:
     found = mutation.chosen([""], None, False, 0)
     assert "towers/losses/gbce.py" in found
     assert [name for name in found if not mutation.tests_of(name)] == []
+
+
+def test_every_line_said_to_be_the_same_is_one_that_is_measured() -> None:
+    import mutation
+
+    files = [mutation.ROOT / name for name in mutation.chosen([""], None, False, 0)]
+    lines = {line.strip() for file in files for line in file.read_text("utf-8").splitlines()}
+    assert [line for said in mutation.SAME.values() for line in said if line not in lines] == []
