@@ -20,7 +20,7 @@ def engine() -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve(context: typer.Context, config: ConfigPath = HERE) -> None:
-    """Start vLLM for [engine] on loopback; further arguments go to vLLM as they are."""
+    """Start vLLM for the engine of the config on loopback; further arguments go to vLLM as they are."""
     command = serve_command(settings.load(config), context.args)
     OUT.print(shlex.join(command), markup=False)
     os.execvp(command[0], command)  # noqa: S606 (no shell; the command is the point)

@@ -33,7 +33,7 @@ def run(
     """Judge rows that the stages made, as far as they have no label yet.
 
     Which rows is decided by a hash: the same command draws the same ones, and goes on where it was cut short. A judge
-    that gives no answer leaves no label. Where [judge] names a panel, each of its judges answers, then all together.
+    that gives no answer leaves no label. Where the config names a panel, each of its judges answers, then all together.
     """
     chosen = [name.strip() for name in strata.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in STRATA]

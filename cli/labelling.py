@@ -23,7 +23,7 @@ Name = Annotated[
 ]
 Criteria = Annotated[
     list[str] | None,
-    typer.Option("--criterion", help="Ask only this one; may be repeated. Those of [judge.criteria], or all."),
+    typer.Option("--criterion", help="Ask only this one; may be repeated. Those of judge.criteria, or all."),
 ]
 
 

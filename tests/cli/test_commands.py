@@ -1,12 +1,17 @@
 """The command line as a user meets it: a process, its exit code, its two streams."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
+
+from cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +30,20 @@ def test_no_project_is_a_wrong_call_and_says_how_to_start(tmp_path: Path) -> Non
 
 def test_an_unknown_option_is_a_wrong_call(tmp_path: Path) -> None:
     assert recgpt("nightly", "--nope", folder=tmp_path).returncode == 2
+
+
+def test_no_help_has_a_word_in_brackets_because_it_would_be_taken_for_markup_and_not_shown() -> None:
+    found = dict(texts("recgpt", get_command(app)))
+    assert "recgpt judge run --strata" in found
+    assert not {where: text for where, text in found.items() if re.search(r"\[/?[a-z]", text)}
+
+
+def texts(name: str, command: Any) -> Iterator[tuple[str, str]]:
+    yield name, command.help or ""
+    for one in command.params:
+        yield f"{name} {one.opts[0]}", getattr(one, "help", None) or ""
+    for part, nested in getattr(command, "commands", {}).items():
+        yield from texts(f"{name} {part}", nested)
 
 
 def test_init_then_no_data_fails_with_the_file_that_is_missing(tmp_path: Path) -> None:
