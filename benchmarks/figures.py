@@ -1,10 +1,16 @@
-"""What every benchmark prints last: one JSON object with its figures, each beside its goal."""
+"""What every benchmark prints last: one JSON object with its figures, each beside its goal.
+
+Those that take long say on standard error how far they are.
+"""
 
 import json
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from typing import Any
+
+from recgpt.stages.night import Progress
 
 GOALS = {">=": lambda value, goal: value >= goal, "<=": lambda value, goal: value <= goal}
 
@@ -34,6 +40,12 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def say(progress: Progress) -> None:
+    """Each step where there are few, else every tenth."""
+    if (progress.total or 0) < 20 or progress.done % 10 == 0:
+        print(f"{progress.stage} {progress.done} of {progress.total} {progress.note}", file=sys.stderr, flush=True)
 
 
 def report(name: str, figures: list[Figure], **notes: Any) -> bool:

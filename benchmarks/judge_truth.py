@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gold
-from figures import Figure, report
+from figures import Figure, report, say
 from gold import Answer, Shop
 from gold_words import LEARNT, UNSEEN
 from sqlalchemy.orm import Session
@@ -180,7 +180,7 @@ def tuned(shop: Shop, task: Task) -> tuple[Serving, float]:
     config = shop.config.model_copy(update={"tuning": RULES})
     found, _ = judge_model.cases(shop.store, shop.logs, config, task)
     data = judge_model.build(found, RULES)
-    made = training.tune(config, shop.store, "judge", task, data, source_of(config))
+    made = training.tune(config, shop.store, "judge", task, data, source_of(config), progress=say)
     adapter = Adapter(made.name, made.version, made.folder)
     return Serving().with_adapter(JUDGE + task, adapter), time.monotonic() - began
 

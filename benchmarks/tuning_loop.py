@@ -1,6 +1,6 @@
 """Does tuning help? The packaged model on a demo shop: what passes before, after prompt tuning, after SFT, after DPO.
 
-    python benchmarks/tuning_loop.py [--quick] [--full] [--users 80] [--tasks TASK ...] [--seed N] [--keep FOLDER]
+    python benchmarks/tuning_loop.py [--quick] [--full] [--users N] [--tasks TASK ...] [--seed N] [--keep FOLDER]
 
 One after the other, each from what serves by then: `tune prompts`, `tune sft`, `tune dpo`. Each version goes through
 the gate, on held-out users and by the judge, and serves from then on if the gate promotes it. Beside the judge stands
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import Figure, report
+from figures import Figure, report, say
 from gold_words import CATEGORIES
 from rule_reflector import MODEL
 from sqlalchemy import select
@@ -88,7 +88,7 @@ class Size:
 
 
 QUICK = Size(users=12, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
-SMALL = Size(users=80, share=1.0, rounds=8, chosen_by=16, samples=3, epochs=2, rank=16)
+SMALL = Size(users=48, share=0.5, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
 FULL = Size(users=400, share=0.5, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
 
 
@@ -110,7 +110,7 @@ def main() -> int:
         stages = [Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, Stage.SCORE, Stage.EXPLAIN, Stage.JUDGE]
         nightly.run(config, stages[:2] if tasks == [Task.TAGS] else stages[:-1], day=NIGHT, users=users)
         nightly.run(config, [Stage.JUDGE], day=NIGHT, judging=Drawing(tuple(tasks)))
-        with at_work(config, "benchmarks/tuning_loop.py", NIGHT) as (night, stopping):
+        with at_work(config, "benchmarks/tuning_loop.py", NIGHT, say) as (night, stopping):
             for task in tasks:
                 figures += Loop(night, stopping, task, size).run()
     notes = {"seed": arguments.seed, "users": users, "shop_users": SHOP_USERS, "size": vars(size), "night": str(NIGHT)}
@@ -137,7 +137,7 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
     rules = Tuning(
         held_out=0.4,
         prompts=Prompts(**few, reflection=OtherModel(base_url=base_url, model=MODEL, revision="1")),
-        lora=Lora(rank=size.rank, alpha=2 * size.rank),
+        lora=Lora(rank=size.rank, alpha=2 * size.rank, dropout=0.0),
         sft=Method(**method),
         dpo=Dpo(**method),
     )
