@@ -1,6 +1,7 @@
 """Does tuning help? The packaged model on a demo shop: what passes before, after prompt tuning, after SFT, after DPO.
 
-    python benchmarks/tuning_loop.py [--quick] [--full] [--users N] [--tasks TASK ...] [--seed N] [--keep FOLDER]
+    python benchmarks/tuning_loop.py [--quick] [--full] [--judge rules|packaged] [--users N] [--tasks TASK ...]
+                                     [--seed N] [--keep FOLDER]
 
 One after the other, each from what serves by then: `tune prompts`, `tune sft`, `tune dpo`. Each version goes through
 the gate, on held-out users and by the judge, and serves from then on if the gate promotes it. Beside the judge stands
@@ -12,8 +13,9 @@ users that are not held out, as on people's labels. A row is right
     explanations   if what it says of the product, without product and interest, is nearest to the product's category
 
 Nearest is by the sentence encoder; a category is described by its name, another name, and what its followers do
-(`gold_words.py`). The judge is the packaged model in the form `said`, by the criteria that have it. Prompts are written
-by `rule_reflector.py`, which stands for a model that can: the packaged one can't. Goals: where the truth's share starts
+(`gold_words.py`). The judge is `rule_judge.py`, which knows the shop's categories but not its users, errs in a tenth of
+its answers, and stands for a model that can judge; or the packaged one in the form `said`. Prompts are written by
+`rule_reflector.py`, which stands for a model that can: the packaged one can't. Goals: where the truth's share starts
 below .4 it at least doubles, and no step that the gate promoted is worse by the truth. `--full` is for a GPU.
 """
 
@@ -33,11 +35,13 @@ from typing import Any
 import numpy as np
 from figures import Figure, report, say
 from gold_words import CATEGORIES
-from rule_reflector import MODEL
+from rule_judge import MODEL as JUDGE
+from rule_judge import serve, what_is_said
+from rule_reflector import MODEL as REFLECTOR
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judges import Verdict, load_criteria
+from judges import Verdict
 from recgpt import nightly
 from recgpt.audit import passport
 from recgpt.config import FILE_NAME, Config, load, night_of
@@ -50,11 +54,14 @@ from recgpt.labels.store import add
 from recgpt.labels.targets import TABLES, Target, target
 from recgpt.project import demo_settings
 from recgpt.serving import Serving
-from recgpt.settings import OtherModel
+from recgpt.settings import OtherModel, PanelJudge
 from recgpt.sources.demo import make_shop
+from recgpt.sources.prepare import prepare
 from recgpt.stages.night import Night
 from recgpt.stages.texts import evidence_rows, leaf, product
+from recgpt.stages.verdicts import criteria
 from recgpt.stopping import Stopping
+from recgpt.store.session import open_store
 from recgpt.store.tables import Interest, Label, now
 from recgpt.tuning.at_work import at_work
 from recgpt.tuning.compare import Rules, evaluate, serving_with
@@ -65,6 +72,7 @@ from recgpt.tuning.prompts import tune
 from recgpt.tuning.settings import Dpo, Lora, Method, Prompts, Tuning
 from recgpt.tuning.split import held_out, key_of
 from recgpt.tuning.trial import Inputs, Turns, inputs, turns, values
+from recgpt.vectors import Encoder
 from recgpt.words import JudgeKind, Stage, State, Task
 
 NIGHT = date(2026, 9, 15)
@@ -74,6 +82,7 @@ TRUTH = "truth"
 LABELLER = f"{JudgeKind.HUMAN}:truth"
 STEPS = ("prompts", "sft", "dpo")
 LOW = 0.4  # from below it the share is to double
+JUDGED = {Task.INTERESTS: ("grounded",), Task.TAGS: ("relevant",), Task.EXPLANATIONS: ("relevant",)}  # by rules
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Size:
 
 
 QUICK = Size(users=12, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
-SMALL = Size(users=48, share=0.5, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
+SMALL = Size(users=64, share=1.0, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
 FULL = Size(users=400, share=0.5, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
 
 
@@ -96,6 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tags of 12 users: that all of it works")
     parser.add_argument("--full", action="store_true", help="all users of the shop; wants a GPU")
+    parser.add_argument("--judge", choices=("rules", "packaged"), default="rules")
     parser.add_argument("--users", type=int, help="whose night is run")
     parser.add_argument("--tasks", nargs="*", type=Task, default=list(Task))
     parser.add_argument("--seed", type=int, default=20261122)
@@ -107,13 +117,22 @@ def main() -> int:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="recgpt-loop-") as made, reflector() as base_url:
         config = project(arguments.keep or Path(made), arguments.seed, size, base_url)
-        stages = [Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, Stage.SCORE, Stage.EXPLAIN, Stage.JUDGE]
-        nightly.run(config, stages[:2] if tasks == [Task.TAGS] else stages[:-1], day=NIGHT, users=users)
+        stages = [Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, Stage.SCORE, Stage.EXPLAIN]
+        nightly.run(config, stages[:2] if tasks == [Task.TAGS] else stages, day=NIGHT, users=users)
+        if arguments.judge == "rules":
+            config = judged_by_rules(config)
         nightly.run(config, [Stage.JUDGE], day=NIGHT, judging=Drawing(tuple(tasks)))
         with at_work(config, "benchmarks/tuning_loop.py", NIGHT, say) as (night, stopping):
             for task in tasks:
                 figures += Loop(night, stopping, task, size).run()
-    notes = {"seed": arguments.seed, "users": users, "shop_users": SHOP_USERS, "size": vars(size), "night": str(NIGHT)}
+    notes = {
+        "seed": arguments.seed,
+        "judge": arguments.judge,
+        "users": users,
+        "shop_users": SHOP_USERS,
+        "size": vars(size),
+        "night": str(NIGHT),
+    }
     return 0 if report("tuning_loop", figures, **notes) else 1
 
 
@@ -136,7 +155,7 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
     method = {"epochs": size.epochs, "batch_size": 8}
     rules = Tuning(
         held_out=0.4,
-        prompts=Prompts(**few, reflection=OtherModel(base_url=base_url, model=MODEL, revision="1")),
+        prompts=Prompts(**few, reflection=OtherModel(base_url=base_url, model=REFLECTOR, revision="1")),
         lora=Lora(rank=size.rank, alpha=2 * size.rank, dropout=0.0),
         sft=Method(**method),
         dpo=Dpo(**method),
@@ -144,12 +163,22 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
     return config.model_copy(update={"tuning": rules, "judge": config.judge.model_copy(update={"share": size.share})})
 
 
+def judged_by_rules(config: Config) -> Config:
+    """The config with the judge of rules, which answers from now on in a thread of this process."""
+    night = Night(config, open_store(config), prepare(config), NIGHT)
+    server = serve(Truth(night, Encoder(config.encoder_path, config.work_folder / "judging")))  # one for each thread
+    judge = PanelJudge(base_url=server.base_url, model=JUDGE, revision="1", form="verdict")
+    return config.model_copy(
+        update={"judge": config.judge.model_copy(update={"panel": (judge,), "criteria": JUDGED, "votes": 1})}
+    )
+
+
 class Truth:
     """The right verdict on a row."""
 
-    def __init__(self, night: Night) -> None:
+    def __init__(self, night: Night, encoder: Encoder | None = None) -> None:
         catalogue = night.logs.catalogue
-        self.night, self.encoder = night, night.encoder
+        self.night, self.encoder, self.vectors = night, encoder or night.encoder, night.vectors
         self.true = truth.read_truth(night.config.folder / "truth" / "interests.parquet", night_of(NIGHT))
         paths = sorted(set(catalogue.categories))
         self.leaves = [leaf(path) for path in paths]
@@ -172,18 +201,28 @@ class Truth:
                 lines = Counter(line.removeprefix("- ").partition(":")[0] for line in one.given.splitlines())
                 mine = {leaf(path).lower() for path in self.true.get(one.user_id or "", {})}
                 category = lines.most_common(1)[0][0]
-                return category in mine and self.nearest(one.claim, self.named).lower() == category
+                return category in mine and self.category_named(one.claim).lower() == category
             case Task.TAGS:
-                scores = self.night.vectors @ self.encoder.encode([one.claim])[0]
-                rows = np.argsort(-scores, kind="stable")[:NEAREST].tolist()
-                found = Counter(leaf(self.night.logs.catalogue.categories[row]) for row in rows)
-                return found.most_common(1)[0][0] == self.of_name.get(one.interest)
+                return self.category_of_tag(one.claim) == self.of_name.get(one.interest)
             case Task.EXPLANATIONS:
                 thing = one.given.partition("Product: ")[2]
-                said = one.claim.partition(":")[2].partition(" that ")[2] or one.claim
-                return self.nearest(said.replace(one.interest, ""), self.described) == self.of_product.get(thing)
+                return self.category_described(what_is_said(one.claim, one.interest)) == self.of_product.get(thing)
 
-    def nearest(self, text: str, among: Any) -> str:
+    def category_named(self, name: str) -> str:
+        return self._nearest(name, self.named)
+
+    def category_described(self, text: str) -> str:
+        return self._nearest(text, self.described)
+
+    def category_of_tag(self, tag: str) -> str:
+        scores = self.vectors @ self.encoder.encode([tag])[0]
+        rows = np.argsort(-scores, kind="stable")[:NEAREST].tolist()
+        return Counter(leaf(self.night.logs.catalogue.categories[row]) for row in rows).most_common(1)[0][0]
+
+    def category_of_product(self, phrase: str) -> str:
+        return self.of_product.get(phrase) or self.category_of_tag(phrase)
+
+    def _nearest(self, text: str, among: Any) -> str:
         return self.leaves[int(np.argmax(among @ self.encoder.encode([text])[0]))]
 
 
@@ -273,7 +312,7 @@ class Loop:
     def passport(self) -> list[Figure]:
         """Label the night's rows of users that are not held out by the truth; fit the judge's thresholds; audit it."""
         night, rules, table = self.night, self.night.config.tuning, TABLES[self.task]
-        criteria = load_criteria(self.task, form="said")
+        asked = criteria(night.config, night.config.seats[0], self.task)
         with Session(night.store) as session, session.begin():
             rows = session.scalars(select(table).where(table.state == State.ACTIVE).order_by(table.id)).all()
             targets = [target(night.config, night.logs, session, row) for row in rows]
@@ -284,7 +323,7 @@ class Loop:
                     kind=JudgeKind.HUMAN, judge=LABELLER, prompt_version=criterion.version, created_at=now(),
                 )
                 for one in learnt
-                for criterion in criteria
+                for criterion in asked
             ]  # fmt: skip
             add(session, labels)
         names = [name for name in passport.judges(night.store, self.task) if name != LABELLER]

@@ -12,6 +12,7 @@ from scripted import instead
 from versions import told_better
 
 import prompts
+from judges import Criterion, load_criteria
 from recgpt.config import load
 from recgpt.engine.requests import Reply, resolve
 from recgpt.errors import DataError
@@ -84,6 +85,37 @@ def test_the_truth_tells_right_from_wrong(loop: ModuleType, night: Night) -> Non
     )
     runs = Target(Task.EXPLANATIONS, 1, given, line + "makes your bread rise in the oven.", None, "fish")
     assert (truth.right(keeps), truth.right(runs)) == (True, False)
+
+
+def test_the_judge_of_rules_answers_as_judges_do_and_errs_in_a_tenth(
+    loop: ModuleType, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rule_judge
+
+    truth: Any = loop.Truth(night)
+    pairs = [
+        (Task.INTERESTS, "- tea: glass teapot\n- tea: green tea\n- yoga: mat", "tea", "yoga"),
+        (Task.TAGS, "tea drinking", "glass teapot", "yoga mat bag"),
+        (Task.EXPLANATIONS, "Interest: tea\nProduct: glass teapot", "For tea: a pot that brews a quiet cup of leaves.",
+         "For tea: a pot that keeps the water of the tank clear for your fish."),
+    ]  # fmt: skip
+    monkeypatch.setattr(rule_judge, "ERRS", 0.0)
+    for task, given, fits, strays in pairs:
+        (criterion,) = load_criteria(task, loop.JUDGED[task])
+        for claim, yes in ((fits, True), (strays, False)):
+            said = asked(rule_judge, truth, criterion, given, claim)
+            assert (said.verdict, round(said.p_yes, 6), said.evidence) == (yes, 0.9 if yes else 0.1, claim)
+    monkeypatch.undo()
+    task, given, fits, _ = pairs[1]
+    (criterion,) = load_criteria(task, loop.JUDGED[task])
+    monkeypatch.setattr(truth, "category_of_tag", lambda tag: truth.category_named(given))
+    wrong = sum(not asked(rule_judge, truth, criterion, given, f"{fits} {number}").verdict for number in range(400))
+    assert 20 <= wrong <= 60
+
+
+def asked(rule_judge: ModuleType, truth: Any, criterion: Criterion, given: str, claim: str) -> Any:
+    answer = rule_judge.answer(truth, {"messages": criterion.messages(given=given, claim=claim)})
+    return criterion.read(answer.content, answer.logprobs, given=given, claim=claim)
 
 
 def test_a_step_that_the_gate_passes_serves_and_is_held_against_the_truth(
