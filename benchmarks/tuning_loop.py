@@ -125,6 +125,7 @@ def main() -> int:
         with at_work(config, "benchmarks/tuning_loop.py", NIGHT, say) as (night, stopping):
             for task in tasks:
                 figures += Loop(night, stopping, task, size).run()
+                print(*figures, sep="\n", file=sys.stderr, flush=True)  # the next task may take an hour
     notes = {
         "seed": arguments.seed,
         "judge": arguments.judge,
@@ -158,7 +159,7 @@ def project(folder: Path, seed: int, size: Size, base_url: str) -> Config:
         prompts=Prompts(**few, reflection=OtherModel(base_url=base_url, model=REFLECTOR, revision="1")),
         lora=Lora(rank=size.rank, alpha=2 * size.rank, dropout=0.0),
         sft=Method(**method),
-        dpo=Dpo(**method),
+        dpo=Dpo(batch_size=8, epochs=1),  # four passes a pair: two answers, before two models
     )
     return config.model_copy(update={"tuning": rules, "judge": config.judge.model_copy(update={"share": size.share})})
 
