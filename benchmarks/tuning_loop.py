@@ -96,14 +96,14 @@ class Size:
     rank: int
 
 
-QUICK = Size(users=12, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
+QUICK = Size(users=9, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
 SMALL = Size(users=64, share=1.0, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
 FULL = Size(users=400, share=0.5, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="tags of 12 users: that all of it works")
+    parser.add_argument("--quick", action="store_true", help="tags of 9 users: that all of it works")
     parser.add_argument("--full", action="store_true", help="all users of the shop; wants a GPU")
     parser.add_argument("--judge", choices=("rules", "packaged"), default="rules")
     parser.add_argument("--users", type=int, help="whose night is run")
