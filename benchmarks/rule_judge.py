@@ -2,8 +2,9 @@
 
 The packaged model can't: its kappa on most criteria is near 0, and what is tuned on such labels says nothing of tuning.
 This one reads the question as any judge does, compares categories by the sentence encoder, and knows no user and no
-truth. By a hash of what it is shown it errs in `ERRS` of its answers, so that its passport is that of a good judge and
-not of an oracle. It gives the probabilities of yes and no, and quotes the claim.
+label. It tells categories as the loop's truth does, so the two agree more than a model and people would; by a hash of
+what it is shown it errs in `ERRS` of its answers, so that its passport is that of a good judge and not of an oracle. It
+gives the probabilities of yes and no, and quotes the claim.
 """
 
 import hashlib

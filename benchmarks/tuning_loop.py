@@ -5,8 +5,9 @@
 
 One after the other, each from what serves by then: `tune prompts`, `tune sft`, `tune dpo`. Each version goes through
 the gate, on held-out users and by the judge, and serves from then on if the gate promotes it. Beside the judge stands
-the demo's truth, of which nothing of the loop has seen more than the judge's thresholds: they are fitted on rows of
-users that are not held out, as on people's labels. A row is right
+the demo's truth. On rows of users that are not held out it stands for people who label: its labels fit the judge's
+thresholds, make its passport, and are believed before the judge's by what adapters learn from. Of held-out users
+nothing of the loop sees it. A row is right
 
     interests      if its evidence is of a category that is truly the user's, and its name is nearest to that category
     tags           if most of the five items nearest to it are of the category of its interest's evidence
@@ -124,8 +125,9 @@ def main() -> int:
         nightly.run(config, [Stage.JUDGE], day=NIGHT, judging=Drawing(tuple(tasks)))
         with at_work(config, "benchmarks/tuning_loop.py", NIGHT, say) as (night, stopping):
             for task in tasks:
-                figures += Loop(night, stopping, task, size).run()
-                print(*figures, sep="\n", file=sys.stderr, flush=True)  # the next task may take an hour
+                found = Loop(night, stopping, task, size).run()
+                figures += found
+                print(*found, sep="\n", file=sys.stderr, flush=True)  # the next task may take an hour
     notes = {
         "seed": arguments.seed,
         "judge": arguments.judge,
