@@ -82,6 +82,8 @@ NEAREST = 5
 TRUTH = "truth"
 LABELLER = f"{JudgeKind.HUMAN}:truth"
 STEPS = ("prompts", "sft", "dpo")
+STAGES = [Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, Stage.SCORE, Stage.EXPLAIN]
+NEEDED = {Task.INTERESTS: 1, Task.TAGS: 2, Task.EXPLANATIONS: 5}  # of the stages, from the first
 LOW = 0.4  # from below it the share is to double
 JUDGED = {Task.INTERESTS: ("grounded",), Task.TAGS: ("relevant",), Task.EXPLANATIONS: ("relevant",)}  # by rules
 
@@ -108,7 +110,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="all users of the shop; wants a GPU")
     parser.add_argument("--judge", choices=("rules", "packaged"), default="rules")
     parser.add_argument("--users", type=int, help="whose night is run")
-    parser.add_argument("--tasks", nargs="*", type=Task, default=list(Task))
+    parser.add_argument("--tasks", nargs="+", type=Task, default=list(Task))
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--keep", type=Path, help="a folder to work in; the same command goes on there")
     arguments = parser.parse_args()
@@ -118,8 +120,7 @@ def main() -> int:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="recgpt-loop-") as made, reflector() as base_url:
         config = project(arguments.keep or Path(made), arguments.seed, size, base_url)
-        stages = [Stage.INTERESTS, Stage.TAGS, Stage.TOWERS, Stage.SCORE, Stage.EXPLAIN]
-        nightly.run(config, stages[:2] if tasks == [Task.TAGS] else stages, day=NIGHT, users=users)
+        nightly.run(config, STAGES[: max(NEEDED[task] for task in tasks)], day=NIGHT, users=users)
         if arguments.judge == "rules":
             config = judged_by_rules(config)
         nightly.run(config, [Stage.JUDGE], day=NIGHT, judging=Drawing(tuple(tasks)))

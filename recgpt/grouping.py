@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from recgpt.settings import Behaviour, Interests
 from recgpt.sources.logs import History
@@ -120,6 +118,9 @@ def _clusters(vectors: Array, similarity: float) -> Array:
     """Average linkage: groups whose items are alike on average. Numbers from 0, (R,)."""
     if len(vectors) == 1:
         return np.zeros(1, np.int64)
+    from scipy.cluster.hierarchy import fcluster, linkage  # noqa: PLC0415 (takes a fifth of a second)
+    from scipy.spatial.distance import squareform  # noqa: PLC0415 (likewise)
+
     distance = np.clip(1.0 - vectors @ vectors.T, 0.0, 2.0)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), "average")

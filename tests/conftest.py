@@ -1,12 +1,17 @@
 """Fixtures for every room."""
 
 import itertools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+# Read when torch is imported, here and in every command that a test starts. The tests run side by side, one a core, and
+# a core's worth of threads each: threads that wait for each other on cores that others use take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Modules that several tests share, and that a benchmark can run as a process too. Not this folder itself: it has
 # folders named like the packages under test.

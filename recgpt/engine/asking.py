@@ -15,13 +15,16 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from recgpt.engine.chat import Completion, PassingError, RefusedError, ServerChat, UnreachableError
+from recgpt.engine.completion import Completion, PassingError, RefusedError, UnreachableError
 from recgpt.engine.ledger import Clerk, Ledger
 from recgpt.engine.requests import PromptLike, Reply, Request, resolve
 from recgpt.errors import BudgetSpent, EngineError, RecgptError, StoreError
 from recgpt.words import Outcome
+
+if TYPE_CHECKING:
+    from recgpt.engine.chat import ServerChat
 
 GIVE_UP_AFTER = 16  # requests in a row without an answer
 FIRST_WAIT_S = 0.5
@@ -63,7 +66,7 @@ class Served:
 
     model: str
     revision: str
-    chat: ServerChat
+    chat: "ServerChat"
 
 
 class LanguageModel:
@@ -78,7 +81,7 @@ class LanguageModel:
 
     def __init__(
         self,
-        chat: ServerChat,
+        chat: "ServerChat",
         ledger: Ledger,
         *,
         revision: str,
@@ -128,7 +131,7 @@ class LanguageModel:
         self._count(**asdict(usage))
 
     @property
-    def chat(self) -> ServerChat:
+    def chat(self) -> "ServerChat":
         """The model as an ordinary langchain chat model: no ledger, no retries."""
         return self._chat
 

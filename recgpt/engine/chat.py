@@ -16,7 +16,6 @@ import asyncio
 import errno
 import json
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -29,6 +28,7 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr, SecretStr
 
+from recgpt.engine.completion import Completion, PassingError, RefusedError, UnreachableError
 from recgpt.errors import EngineError
 
 ANSWER_LIMIT = 8 * 1024 * 1024  # bytes
@@ -38,33 +38,6 @@ KEEP_ALIVE_S = 4.0
 REASON_LIMIT = 300  # characters of a server's message that are kept
 COUNT_LIMIT = 2**31 - 1  # tokens; what an integer column holds
 COLUMN_LIMIT = 255  # characters; what a short text column holds
-
-
-class PassingError(Exception):
-    """This try failed in a way that may pass. `retry_after` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-
-
-class UnreachableError(PassingError):
-    """No connection could be made: nothing listens there."""
-
-
-class RefusedError(Exception):
-    """The server will not answer this request, however often it is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    content: str
-    finish_reason: str
-    logprobs: list[dict[str, Any]] | None
-    tokens_in: int | None
-    tokens_out: int | None
-    tokens_cached: int | None
-    seconds: float
 
 
 class ServerChat(BaseChatModel):

@@ -15,24 +15,25 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 CONTROL = 3  # llama.cpp's LLAMA_TOKEN_TYPE_CONTROL
 
 
-def write_q8_0(source: Path, target: Path, added: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({})) -> None:
+def write_q8_0(
+    source: GGUFReader, target: Path, added: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({})
+) -> None:
     """Every quantised tensor of `source` as Q8_0, which loses nothing that the source still had; the rest as it is.
 
     Args:
         added: by a quantised tensor's name, what to add to it before. The source must not be Q8_0 itself then: numbers
             that lie on its grid fall back to where they were when little is added to them.
     """
-    reader = GGUFReader(source)
-    architecture = reader.fields["general.architecture"].contents()
+    architecture = source.fields["general.architecture"].contents()
     writer = GGUFWriter(target, architecture)
-    for name, field in reader.fields.items():
+    for name, field in source.fields.items():
         if name.startswith("GGUF.") or name == "general.architecture":
             continue  # the writer puts its own
         kind = field.types[0]
         inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
         value = int(LlamaFileType.MOSTLY_Q8_0) if name == "general.file_type" else field.contents()
         writer.add_key_value(name, value, kind, sub_type=inner)
-    for tensor in reader.tensors:
+    for tensor in source.tensors:
         if tensor.tensor_type == GGMLQuantizationType.F32:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue
@@ -45,8 +46,8 @@ def write_q8_0(source: Path, target: Path, added: Mapping[str, npt.NDArray[np.fl
     writer.close()
 
 
-def write_tokenizer(source: Path, target: Path) -> None:
-    fields = GGUFReader(source).fields
+def write_tokenizer(source: GGUFReader, target: Path) -> None:
+    fields = source.fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
     kinds = fields["tokenizer.ggml.token_type"].contents()

@@ -138,15 +138,18 @@ def packaged() -> Path:
 
 
 def _convert(source: Path, made: Weights) -> None:
-    from recgpt.engine import convert  # noqa: PLC0415 (gguf takes a second to import, and is needed once)
+    from gguf import GGUFReader  # noqa: PLC0415 (takes a second, and is needed once)
 
+    from recgpt.engine import convert  # noqa: PLC0415 (likewise)
+
+    reader = GGUFReader(source)  # seconds, for its vocabulary is read word by word
     if not made.tokenizer.exists():
         part = made.tokenizer.with_suffix(".part")
-        convert.write_tokenizer(source, part)
+        convert.write_tokenizer(reader, part)
         part.replace(made.tokenizer)
     if not made.gguf.exists():
         part = made.gguf.with_suffix(".part")
-        convert.write_q8_0(source, part)
+        convert.write_q8_0(reader, part)
         part.replace(made.gguf)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 from sqlalchemy import Engine as Store
@@ -16,11 +17,14 @@ from sqlalchemy import Engine as Store
 from recgpt.config import Config
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel, Served
-from recgpt.engine.chat import PassingError, RefusedError, ServerChat
+from recgpt.engine.completion import PassingError, RefusedError
 from recgpt.engine.ledger import Ledger
 from recgpt.errors import ConfigError, EngineError
 from recgpt.serving import Adapter, Serving, serving
 from recgpt.settings import Engine as Settings
+
+if TYPE_CHECKING:
+    from recgpt.engine.chat import ServerChat
 
 SERVER_REMEDY = "start it with 'recgpt engine serve' or check engine.base_url"
 
@@ -83,7 +87,7 @@ class _Server:
         self.revision, self.in_flight = config.engine.revision, config.engine.in_flight
         self.known: list[str] = []
 
-    async def base(self) -> ServerChat:
+    async def base(self) -> "ServerChat":
         chat = self._chat(self.engine.model)
         if self.contact:
             self.known = await _known(chat, self.remedy)
@@ -102,7 +106,7 @@ class _Server:
                 ) from None
         return Served(one.name, one.version, chat)
 
-    def _chat(self, name: str) -> ServerChat:
+    def _chat(self, name: str) -> "ServerChat":
         return _chat(self.stack, self.engine, self.engine.base_url, name, self.key, self.in_flight)
 
 
@@ -118,7 +122,7 @@ class _Embedded:
         self.log = config.work_folder / "engine.log"
         self.remedy = f"see {self.log} for what became of it"
 
-    async def base(self) -> ServerChat:
+    async def base(self) -> "ServerChat":
         return await self._started(self.weights, embedded.MODEL, self.log)
 
     async def adapter(self, one: Adapter) -> Served:
@@ -128,7 +132,7 @@ class _Embedded:
         chat = await self._started(weights, one.name, self.log.with_name(f"engine-{one.name}.log"))
         return Served(one.name, one.version, chat)
 
-    async def _started(self, weights: embedded.Weights, name: str, log: Path) -> ServerChat:
+    async def _started(self, weights: embedded.Weights, name: str, log: Path) -> "ServerChat":
         base_url, key = "http://127.0.0.1:9/v1", None
         if self.contact:
             start = embedded.start(weights, threads=self.config.engine.threads, log=log, name=name)
@@ -142,7 +146,9 @@ class _Embedded:
 
 def _chat(
     stack: contextlib.AsyncExitStack, engine: Settings, base_url: str, name: str, key: str | None, in_flight: int
-) -> ServerChat:
+) -> "ServerChat":
+    from recgpt.engine.chat import ServerChat  # noqa: PLC0415 (langchain-core takes half a second)
+
     chat = ServerChat(
         base_url=base_url,
         model=name,
@@ -154,7 +160,7 @@ def _chat(
     return chat
 
 
-async def _known(chat: ServerChat, remedy: str) -> list[str]:
+async def _known(chat: "ServerChat", remedy: str) -> list[str]:
     """The names that the engine answers to, the chat's among them."""
     try:
         served = await chat.served()

@@ -85,7 +85,7 @@ def to_gguf(source: Path, folder: Path, target: Path) -> None:
         kind = name.split(".")[2]
         if kind in heads:
             added[name] = permuted(delta, heads[kind])
-    write_q8_0(source, target, added)
+    write_q8_0(reader, target, added)
 
 
 def changes(folder: Path) -> dict[str, Array]:

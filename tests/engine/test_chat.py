@@ -16,7 +16,8 @@ from fake_server import Answer, FakeServer, Fault, status
 from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
 
-from recgpt.engine.chat import Completion, PassingError, RefusedError, ServerChat, UnreachableError
+from recgpt.engine.chat import ServerChat
+from recgpt.engine.completion import Completion, PassingError, RefusedError, UnreachableError
 from recgpt.errors import EngineError
 
 T = TypeVar("T")

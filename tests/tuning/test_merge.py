@@ -48,6 +48,12 @@ def source() -> Source:
     return Source(f"{embedded.MODEL}@{embedded.prepare().revision}", file.parent, file.name)
 
 
+@pytest.fixture(scope="module")
+def base(source: Source) -> Base:
+    """Whoever wraps its model in an adapter takes it out again."""
+    return load(source)
+
+
 def by_engine(weights: Weights, folder: Path) -> list[Said]:
     async def work() -> list[Said]:
         async with (
@@ -95,19 +101,18 @@ def apart(one: list[Said], other: list[Said]) -> float:
 
 
 def test_each_matrix_of_a_random_adapter_is_merged_where_it_belongs(
-    weights: Weights, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Weights, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    base = load(source)
     settings = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(base.model, settings)
     torch.manual_seed(5)
     for name, value in model.named_parameters():
         if "lora_B" in name:
             value.data.normal_(0.0, 0.4 if "q_proj" in name or "k_proj" in name else 0.05)
-    stored = adapter.save(tmp_path / "adapter", model, source.name, {})
+    stored = adapter.save(tmp_path / "adapter", model, base.source.name, {})
     model.eval()
 
     made = merge.merged(weights, stored.folder)
@@ -116,6 +121,7 @@ def test_each_matrix_of_a_random_adapter_is_merged_where_it_belongs(
     expected = by_transformers(base, model)
     with model.disable_adapter():
         untrained = by_transformers(base, model)
+    model.unload()
     assert apart(right, expected) < 0.15
     assert apart(right, untrained) > 3 * apart(right, expected)
 
@@ -125,16 +131,16 @@ def test_each_matrix_of_a_random_adapter_is_merged_where_it_belongs(
     assert apart(wrong, expected) > 2 * apart(right, expected)
 
 
-def test_what_the_packaged_model_has_learnt_the_engine_says(weights: Weights, source: Source, tmp_path: Path) -> None:
-    base = load(source)
+def test_what_the_packaged_model_has_learnt_the_engine_says(weights: Weights, base: Base, tmp_path: Path) -> None:
     answer = '{"tags": ["waterproof wool socks", "folding steel lantern"]}'
     rows = tuple(Row(tuple(asked(f"Interest: {name}")), {}, completion=answer) for name in ("chess", "sailing"))
     method = Method(epochs=16, learning_rate=4e-3, batch_size=2, micro_batch=2)
     trained = sft.train(base, Dataset(rows, ()), Plan(method, Lora(rank=4, alpha=8, dropout=0.0), 0, 200, tmp_path))
-    stored = adapter.save(tmp_path / "adapter", trained.model, source.name, {"figures": dict(trained.figures)})
+    stored = adapter.save(tmp_path / "adapter", trained.model, base.source.name, {"figures": dict(trained.figures)})
     trained.model.eval()
 
     expected = by_transformers(base, trained.model)
+    trained.model.unload()
     made = merge.merged(weights, stored.folder)
     moment = made.gguf.stat().st_mtime_ns
     said = by_engine(made, tmp_path)
