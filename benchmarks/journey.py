@@ -2,9 +2,10 @@
 
     python benchmarks/journey.py [--quick] [--data FOLDER] [--seeds 1 2 3]
 
-A split in time (recgpt.evaluation.next_weeks): weights read what is before the last four weeks, settings are chosen on
-the first two of them, and the last two are the test, with everything before it in the histories. New products are
-ranked among those the household never bought, repeats among those it did, and `all` in one list over 92,348 products.
+A split in time (recgpt.evaluation.next_weeks): settings are chosen on the two weeks before the last two, by weights
+that read what is before them; then all models are fitted again on everything before the last two weeks, the test. New
+products are ranked among those the household never bought, repeats among those it did, and `all` in one list over
+92,348 products.
 The towers score what was had by its counts (network.repeats) and begin from how often a product is bought
 (network.prior), read base features, price and popularity, learn what is bought in two weeks from their beginning, and
 the later the more; `multi` has the tasks purchase and coupon, `single` learns purchases alone. EASE knows
@@ -81,7 +82,8 @@ def main() -> int:
     coupon = coupons(shop, weeks.test[Show.ALL], end - WEEKS_2)
     seconds = []
     for name, tasks in ((SINGLE, ()), (MULTI, ("purchase", "coupon"))):
-        asked = partial(answers_of_towers, shop, tasks, weeks, coupon, end, quick)
+        epochs = kept.or_made(f"{name} epochs", partial(epochs_of_towers, shop, tasks, seeds[0], end, quick))["epochs"]
+        asked = partial(answers_of_towers, shop, tasks, weeks, coupon, end, quick, epochs)
         ours = [kept.or_made(f"{name} {seed}", partial(asked, seed)) for seed in seeds]
         seconds += [one["seconds"] for one in ours]
         for show in Show:
@@ -107,10 +109,10 @@ def peers(quick: bool, most: int) -> list[Peer]:
 
 
 def answers_of(peer: Peer, weeks: Weeks) -> dict[str, Any]:
-    """On each question, with the settings that were best on its validation."""
-    once, out = fitted_once(peer), {}
+    """On each question, with the settings that were best on its validation, fitted again on all before the test."""
+    once, again, out = fitted_once(peer), fitted_once(peer), {}
     for show in Show:
-        fitted = choose(once, weeks.validation[show])
+        fitted = replace(choose(once, weeks.validation[show]), peer=again).again(weeks.test[show].live.counts())
         each = values(fitted.answer(weeks.test[show])[0], weeks.test[show])
         out |= {f"{show} {metric}": one for metric, one in each.items()}
         out[f"{show} chosen"] = f"strength {fitted.strength:g}, half-life {fitted.half_life:g} days"
@@ -118,10 +120,12 @@ def answers_of(peer: Peer, weeks: Weeks) -> dict[str, Any]:
 
 
 def answers_of_towers(
-    shop: DataSet, tasks: tuple[str, ...], weeks: Weeks, coupon: Questions, end: float, quick: bool, seed: int
-) -> dict[str, Any]:
-    """On each question by the first task, on coupons by the last."""
-    trained, moment = fit(shop, tasks, seed, end, quick), end - WEEKS_2
+    shop: DataSet, tasks: tuple[str, ...], weeks: Weeks, coupon: Questions, end: float, quick: bool, epochs: int,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """On each question by the first task, on coupons by the last, of weights that read all before the test."""
+    moment = end - WEEKS_2
+    trained = fit(shop, tasks, seed, shop.days >= moment, quick, epochs=epochs)
     known, now = part(shop.data, shop.days < moment), round(moment * 86_400)
     model, out = contender.of_users(trained.model, known, now), {"seconds": trained.seconds}
     for show in Show:
@@ -133,7 +137,7 @@ def answers_of_towers(
 
 
 def fitted_once(peer: Peer) -> Peer:
-    """The three questions read the same events, so a strength is fitted once for all of them."""
+    """The three questions read the same events, so that one fit of a strength does for all of them."""
     kept = {}
 
     def fit(counts, strength):  # type: ignore[no-untyped-def]
@@ -144,8 +148,18 @@ def fitted_once(peer: Peer) -> Peer:
     return replace(peer, fit=fit)
 
 
-def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: bool) -> Trained:
-    """Towers from what is before the last four weeks, the first two of which decide when to stop."""
+def epochs_of_towers(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: bool) -> dict[str, Any]:
+    """How many epochs are best on the validation weeks, of weights that read what is before them."""
+    moment = end - WEEKS_2
+    validation = (moment - WEEKS_2 <= shop.days) & (shop.days < moment)
+    return {"epochs": fit(shop, tasks, seed, shop.days >= moment, quick, validation=validation).best.number}
+
+
+def fit(
+    shop: DataSet, tasks: tuple[str, ...], seed: int, unused: np.ndarray, quick: bool, *,
+    validation: np.ndarray | None = None, epochs: int | None = None,
+) -> Trained:  # fmt: skip
+    """Towers for as many epochs as are best on the `validation` (E,) of events, or else for `epochs`."""
     config = TowersConfig(shop.inputs).but(
         features={"base": True, "numbers": True, "popularity": True, "table_rows": 1 << 17, **HISTORY},
         network={"prior": True, "repeats": True, "pair": False, "tasks": tasks},
@@ -155,11 +169,13 @@ def fit(shop: DataSet, tasks: tuple[str, ...], seed: int, end: float, quick: boo
             "max_epochs": 3, "pretrain_epochs": 0, "validation_events": 50_000, "seed": seed,
         },
     )  # fmt: skip
-    validation = (end - 2 * WEEKS_2 <= shop.days) & (shop.days < end - WEEKS_2)
-    unused = shop.days >= end - WEEKS_2
     if quick:
         config = config.but(training={"max_epochs": 1, "validation_events": 1024})
-        unused |= shop.days < end - 3 * WEEKS_2
+        unused = unused | (shop.days < shop.days[~unused].max() - 2 * WEEKS_2)
+    if epochs is not None:
+        config = config.but(training={"max_epochs": epochs, "patience": epochs})
+    if validation is None:
+        validation = np.zeros(len(shop.days), bool)
     return train(shop.to_learn(tasks, validation, unused), config, progress=show_epoch)
 
 
