@@ -32,6 +32,13 @@ def test_an_unknown_option_is_a_wrong_call(tmp_path: Path) -> None:
     assert recgpt("nightly", "--nope", folder=tmp_path).returncode == 2
 
 
+def test_the_commands_start_without_what_takes_long_to_import() -> None:
+    heavy = ("torch", "transformers", "langchain_core", "scipy.cluster")
+    code = f"import sys, cli.app; print(*(name for name in {heavy} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_no_help_has_a_word_in_brackets_because_it_would_be_taken_for_markup_and_not_shown() -> None:
     found = dict(texts("recgpt", get_command(app)))
     assert "recgpt judge run --strata" in found
