@@ -4,7 +4,7 @@ from judges.criterion import Case, Criterion, CriterionError, Form, load_criteri
 from judges.pair import pair_messages, read_pair, settle, turned
 from judges.reviewer import REVIEWER, confidence, grade
 from judges.threshold import Threshold, fit, kappa
-from judges.verdict import NoVerdict, Verdict, is_quoted, read_said, read_verdict
+from judges.verdict import NoVerdict, Verdict, contrast, is_quoted, read_said, read_verdict
 from judges.votes import count_votes
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Threshold",
     "Verdict",
     "confidence",
+    "contrast",
     "count_votes",
     "fit",
     "grade",

@@ -8,8 +8,9 @@ the interest, the interest and the item). A criterion asks one yes/no question a
 - `examples`: the same, with SHOWN of the file's cases answered before it. Those shown are not among its known cases.
 - `said`: the model is shown what is given and made to answer with the claim, {"answer": CLAIM}; how probable it finds
   its words is the score. For a model too small for questions: SmolLM2-135M says no to every one of them, right or
-  wrong, and still finds a fitting claim likelier than one that doesn't fit. Only criteria whose file has a `said` part
-  have this form.
+  wrong, and still finds a fitting claim likelier than one that doesn't fit. Some words are likelier than others
+  whatever is given: where the file has `said.neutral`, the claim is said of that, too, and the score is the share that
+  what is given has of both (see `contrast`). Only criteria whose file has a `said` part have this form.
 
 The number that comes out is held against a threshold fitted on the file's own `cases`. A file that breaks
 the format is refused when it is loaded. Given and claim are data: they are delimited, and filled in in one pass.
@@ -62,7 +63,7 @@ class Criterion:
     text: str  # the raw file
     version: str
     parts: Mapping[str, str]  # yes, no, evidence: as the file words them
-    said: Mapping[str, Any] | None  # {"ask", "swap", "examples": [{"given", "claim"}]}
+    said: Mapping[str, Any] | None  # {"ask", "neutral", "examples": [{"given", "claim"}]}
     season: bool = False  # whether it asks about the time of the year, so that what is given must hold the season
     examples: tuple[Case, ...] = ()  # shown with their answers, in the form `examples`
     course: bool = False  # whether it asks how it came about, so that what is given must hold when and what was done
@@ -78,6 +79,11 @@ class Criterion:
         return 5 if self.form == "said" else 20
 
     @property
+    def neutral(self) -> str | None:
+        """What is shown in place of what is given, to hear how likely the claim is anyway; None: that isn't asked."""
+        return self.said["neutral"] if self.form == "said" and self.said is not None else None
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The answer's schema; in the form `said` it takes any claim, and `schema_for` holds it to the one judged."""
         return _object(answer=_ANY) if self.form == "said" else _object(evidence=_QUOTE, verdict=_YES_NO)
@@ -85,7 +91,7 @@ class Criterion:
     def schema_for(self, *, given: str, claim: str) -> dict[str, Any]:
         """The schema to ask about this very target with."""
         if self.form == "said":
-            return _object(answer={"enum": [self._pair(given, claim)[1]]})
+            return _object(answer={"enum": [claim]})
         return self.schema
 
     def messages(self, **target: str) -> list[dict[str, str]]:
@@ -96,7 +102,7 @@ class Criterion:
         """
         if set(target) != {"given", "claim"}:
             raise CriterionError(f"criterion {self.name}: a target is given and claim, not {', '.join(sorted(target))}")
-        return self._said(**target) if self.form == "said" else self._asked(**target)
+        return self._said(target["given"]) if self.form == "said" else self._asked(**target)
 
     def read(
         self,
@@ -137,19 +143,14 @@ class Criterion:
         text = f"<given>\n{shown(given)}\n</given>\n<claim>\n{shown(claim)}\n</claim>\n{self.question}"
         return {"role": "user", "content": text}
 
-    def _said(self, given: str, claim: str) -> list[dict[str, str]]:
+    def _said(self, given: str) -> list[dict[str, str]]:
         assert self.said is not None
         messages = [{"role": "system", "content": str(self.said["ask"])}]
         for example in self.said["examples"]:
-            shown, answer = self._pair(example["given"], example["claim"])
-            messages.append({"role": "user", "content": shown})
-            messages.append({"role": "assistant", "content": json.dumps({"answer": answer}, ensure_ascii=False)})
-        return [*messages, {"role": "user", "content": self._pair(given, claim)[0]}]
-
-    def _pair(self, given: str, claim: str) -> tuple[str, str]:
-        """What is shown, and what the model is made to say; a file may have them swapped."""
-        assert self.said is not None
-        return (claim, given) if self.said["swap"] else (given, claim)
+            answer = {"answer": example["claim"]}
+            messages.append({"role": "user", "content": example["given"]})
+            messages.append({"role": "assistant", "content": json.dumps(answer, ensure_ascii=False)})
+        return [*messages, {"role": "user", "content": given}]
 
 
 def load_criteria(
@@ -203,7 +204,12 @@ def _load(file: Path, form: Form) -> Criterion:
         said = None
         if "said" in head:
             pairs = [{"given": str(one["given"]).strip(), "claim": one["claim"]} for one in head["said"]["examples"]]
-            said = {"ask": head["said"]["ask"], "swap": head["said"].get("swap", False), "examples": pairs}
+            neutral = head["said"].get("neutral")
+            said = {
+                "ask": head["said"]["ask"],
+                "neutral": None if neutral is None else str(neutral),
+                "examples": pairs,
+            }
     except (KeyError, TypeError, AttributeError) as error:
         raise CriterionError(
             f"{file}: a case needs given, claim, verdict; said needs ask, examples ({error})"

@@ -11,6 +11,10 @@ and means something only against a threshold fitted on known cases of the same q
 that gives probabilities after its grammar (vLLM does) says nothing of the kind, and is found out: it calls every other
 token impossible.
 
+Which words are said often, whatever is given, is no sign that they fit. `contrast` holds a score against that of the
+same words beside nothing in particular: domain-conditional PMI (Holtzman et al., "Surface Form Competition", EMNLP
+2021), a token, as a share between 0 and 1.
+
 What can't be read raises `NoVerdict`; it is never a no.
 """
 
@@ -101,6 +105,23 @@ def read_said(content: str, logprobs: Sequence[Mapping[str, Any]] | None, thresh
     values = [float(entry["logprob"]) for entry, _ in _tokens_of(logprobs, "answer")]
     score = math.exp(sum(values) / len(values))
     return Verdict(score >= threshold, score, threshold)
+
+
+def contrast(said: Verdict | None, anyway: Verdict | None, threshold: float) -> Verdict:
+    """One verdict of how likely a claim was beside what is given, and of how likely it is anyway: p / (p + p anyway).
+
+    Raises:
+        NoVerdict: one of the two is none, or no number came of either.
+    """
+    if said is None or anyway is None:
+        raise NoVerdict("how likely the words are was not said both of what is given and of nothing in particular")
+    assert said.p_yes is not None
+    assert anyway.p_yes is not None
+    total = said.p_yes + anyway.p_yes
+    if total <= 0.0:
+        raise NoVerdict("the words are too unlikely to be compared")
+    share = said.p_yes / total
+    return Verdict(share >= threshold, share, threshold)
 
 
 def _value(content: str, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from judges import Criterion, NoVerdict, Threshold, Verdict, count_votes, fit
+from judges import Criterion, NoVerdict, Threshold, Verdict, contrast, count_votes, fit
 from recgpt.engine.asking import LanguageModel
 from recgpt.engine.requests import Reply, Request
 from recgpt.errors import EngineError
@@ -45,6 +45,21 @@ class Asked:
     def identity(self) -> tuple[str, float, int]:
         """What a verdict depends on besides the target and the answers."""
         return self.criterion.version, round(self.threshold.value, 6), self.votes
+
+    @property
+    def answers(self) -> int:
+        """How many make a verdict: the votes, or what is said of what is given and of nothing in particular."""
+        return self.votes if self.criterion.neutral is None else 2
+
+    def verdict(self, answers: Sequence[Settled]) -> Verdict | None:
+        """What so many answers come to; None: to no verdict."""
+        values = [answer.value for answer in answers]
+        try:
+            if self.criterion.neutral is not None:
+                return contrast(values[0], values[1], self.threshold.value)
+            return values[0] if self.votes == 1 else count_votes(values, self.threshold.value)
+        except NoVerdict:
+            return None
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,7 @@ class Judge:
         settled = await asyncio.gather(*(settle(self.model, one) for one in questions))
         p_yes, truth, why = [], [], "no reason given"
         for place, case in enumerate(criterion.cases):
-            answers = settled[place * votes : (place + 1) * votes]
+            answers = settled[place * asked.answers : (place + 1) * asked.answers]
             found = read([asked], answers).get(criterion.name)
             missing = next((one.unavailable for one in answers if one.unavailable), "")
             if missing:  # another threshold tonight than tomorrow, were it left out
@@ -133,6 +148,9 @@ class Judge:
         return [Question((request,), check) for request in self._requests(asked, given, claim)]
 
     def _requests(self, asked: Asked, given: str, claim: str) -> list[Request]:
+        neutral = asked.criterion.neutral
+        if neutral is not None:
+            return [self._request(asked.criterion, one, claim) for one in (given, neutral)]
         if asked.votes == 1:
             return [self._request(asked.criterion, given, claim)]
         return [
@@ -157,17 +175,13 @@ def read(asked: Sequence[Asked], settled: Sequence[Settled]) -> dict[str, tuple[
     whose evidence it has. Criteria without a verdict are left out."""
     found, rest = {}, iter(settled)
     for one in asked:
-        answers = [next(rest) for _ in range(one.votes)]
-        if one.votes == 1:
-            verdict = answers[0].value
-        else:
-            try:
-                verdict = count_votes([answer.value for answer in answers], one.threshold.value)
-            except NoVerdict:
-                continue
+        answers = [next(rest) for _ in range(one.answers)]
+        verdict = one.verdict(answers)
+        if verdict is None:
+            continue
+        if one.votes > 1:
             answers.sort(key=lambda answer: answer.value is None or answer.value.verdict != verdict.verdict)
-        if verdict is not None:
-            found[one.criterion.name] = (verdict, answers)
+        found[one.criterion.name] = (verdict, answers)
     return found
 
 

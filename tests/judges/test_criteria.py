@@ -79,8 +79,7 @@ def test_the_form_said_makes_the_model_say_the_claim(task: str) -> None:
     assert one.name == SAID[task]
     messages = one.messages(given="GIVEN", claim="CLAIM")
     said = one.schema_for(given="GIVEN", claim="CLAIM")["properties"]["answer"]["enum"]
-    # One of the two is shown, the other is what has to be said; neither stands in the wrong place.
-    assert sorted([messages[-1]["content"], *said]) == ["CLAIM", "GIVEN"]
+    assert (messages[-1]["content"], said) == ("GIVEN", ["CLAIM"])
     assert [message["role"] for message in messages[1::2]] == ["user"] * (len(messages) // 2)
     for message in messages[2::2]:
         assert list(json.loads(message["content"])) == ["answer"]
@@ -112,10 +111,13 @@ def test_examples_need_cases_beside_those_that_are_fitted_on(tmp_path: Path) -> 
         load_criteria("drinks", form="examples", folder=tmp_path)
 
 
-def test_a_tag_is_shown_and_its_interest_is_said() -> None:
-    (one,) = load_criteria("tags", ["relevant"], form="said")
-    assert one.messages(given="tea", claim="cast iron teapot")[-1]["content"] == "cast iron teapot"
-    assert one.schema_for(given="tea", claim="cast iron teapot")["properties"]["answer"] == {"enum": ["tea"]}
+def test_what_a_claim_is_held_against_is_asked_in_the_form_said_alone(tmp_path: Path) -> None:
+    assert {form: load_criteria("tags", ["relevant"], form=form)[0].neutral for form in ("said", "verdict")} == {
+        "said": "something",
+        "verdict": None,
+    }
+    (tmp_path / "drinks.warm.md").write_text(FILE)
+    assert load_criteria("drinks", form="said", folder=tmp_path)[0].neutral is None
 
 
 def test_data_can_not_close_its_own_delimiter() -> None:

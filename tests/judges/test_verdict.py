@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from judges import NoVerdict, Verdict, is_quoted, read_said
+from judges import NoVerdict, Verdict, contrast, is_quoted, read_said
 from judges import read_verdict as read_whole
 
 QUOTED = '{"evidence": "tea", '
@@ -141,6 +141,26 @@ def test_said_under_a_grammar_that_hides_the_model_is_no_verdict() -> None:
     logprobs[0]["top_logprobs"].append({"token": "tea", "logprob": -9999.0})  # as vLLM says: impossible
     with pytest.raises(NoVerdict, match="after the grammar"):
         read_said('{"answer": "trail running"}', logprobs, 0.1)
+
+
+def test_a_claim_counts_by_how_much_likelier_it_is_than_anyway() -> None:
+    def said(p: float) -> Verdict:
+        return Verdict(False, p, 0.5)
+
+    often = contrast(said(0.3), said(0.6), 0.5)  # likelier words, and still they do not fit
+    assert (often.verdict, often.p_yes, often.threshold) == (False, pytest.approx(1 / 3), 0.5)
+    seldom = contrast(said(0.02), said(0.005), 0.5)
+    assert (seldom.verdict, seldom.p_yes) == (True, pytest.approx(0.8))
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_half_of_a_contrast_is_no_verdict(lacking: int) -> None:
+    both: list[Verdict | None] = [Verdict(True, 0.5, 0.5), Verdict(True, 0.5, 0.5)]
+    both[lacking] = None
+    with pytest.raises(NoVerdict, match="not said both"):
+        contrast(both[0], both[1], 0.5)
+    with pytest.raises(NoVerdict, match="too unlikely"):
+        contrast(Verdict(False, 0.0, 0.5), Verdict(False, 0.0, 0.5), 0.5)
 
 
 def test_the_evidence_is_kept_and_what_it_says_is_no_verdict() -> None:

@@ -116,6 +116,49 @@ def test_a_judge_that_is_not_there_leaves_no_label_and_is_asked_again(tagged: An
     assert 0 < asked() <= 5
 
 
+def likely(body: Body, p: float) -> Answer:
+    """What it was made to say, each word with this probability."""
+    (said,) = fields(body)["answer"]["enum"]
+    content = json.dumps({"answer": said})
+    cut = content.index(said)
+    pieces = [(content[:cut], 1.0), (said, p), (content[cut + len(said) :], 1.0)]
+    entries = [{"token": token, "logprob": math.log(share)} for token, share in pieces]
+    return Answer(content, logprobs=[{**entry, "top_logprobs": [entry]} for entry in entries])
+
+
+def test_what_is_said_often_anyway_is_no_sign_that_it_fits(tagged: Any) -> None:
+    relevant = load_criteria("tags", ["relevant"], form="said")[0]
+    known = {(case.given, case.claim): case.verdict for case in relevant.cases}
+    wrong, lost, *_ = sorted({row.tag for row in tagged.rows(Tag, Tag.state == State.ACTIVE)})
+
+    def says(body: Body) -> Any:
+        if "answer" not in fields(body):
+            return None
+        given, (said,) = last(body), fields(body)["answer"]["enum"]
+        if given == relevant.neutral:
+            return status(503) if said == lost else likely(body, 0.6 if said == wrong else 0.1)
+        if (given, said) in known:
+            return likely(body, 0.3 if known[given, said] else 0.05)
+        return likely(body, 0.3)  # the wrong one as likely as the others
+
+    tagged.configure(
+        engine={"retries": 0},
+        judge={"form": "said"},
+        **{"judge.criteria": {"interests": [], "tags": ["relevant"], "explanations": []}},
+    )
+    tagged.server.answer = instead(says)
+    tagged.run(Stage.JUDGE, judging=TAGS)
+    tags = {row.id: row.tag for row in tagged.rows(Tag)}
+    kept = tagged.rows(Label)
+    assert {tags[row.target_id] for row in kept} == set(tags.values()) - {lost}  # no answer is no label
+    for row in kept:
+        right = tags[row.target_id] != wrong
+        assert (row.verdict, row.p_yes) == (right, pytest.approx(0.75 if right else 1 / 3))
+        assert row.judge == f"{MODEL}#said"
+    unavailable = tagged.rows(Unit, Unit.stage == Stage.JUDGE, Unit.outcome == Outcome.UNAVAILABLE)
+    assert {tags[int(unit.key.split(":")[1])] for unit in unavailable} == {lost}
+
+
 def votes(body: Body, missing: tuple[int, ...] = ()) -> str | None:
     """To a row, in the order of the seeds: yes, no, no, yes, no; a known case, and the probe, as it is."""
     found = judged(body)
