@@ -100,7 +100,7 @@ class Size:
 
 
 QUICK = Size(users=9, share=0.4, rounds=1, chosen_by=3, samples=1, epochs=1, rank=4)
-SMALL = Size(users=64, share=1.0, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
+SMALL = Size(users=40, share=1.0, rounds=4, chosen_by=8, samples=2, epochs=2, rank=16)
 FULL = Size(users=400, share=0.5, rounds=40, chosen_by=60, samples=8, epochs=3, rank=32)
 
 

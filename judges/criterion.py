@@ -94,6 +94,10 @@ class Criterion:
             return _object(answer={"enum": [claim]})
         return self.schema
 
+    def verbatim(self, claim: str) -> str | None:
+        """All that the model may answer about this claim, as the examples have it; None: it is free to choose."""
+        return _answer(claim) if self.form == "said" else None
+
     def messages(self, **target: str) -> list[dict[str, str]]:
         """The chat to send about one target, given="..." and claim="...".
 
@@ -147,9 +151,8 @@ class Criterion:
         assert self.said is not None
         messages = [{"role": "system", "content": str(self.said["ask"])}]
         for example in self.said["examples"]:
-            answer = {"answer": example["claim"]}
             messages.append({"role": "user", "content": example["given"]})
-            messages.append({"role": "assistant", "content": json.dumps(answer, ensure_ascii=False)})
+            messages.append({"role": "assistant", "content": _answer(example["claim"])})
         return [*messages, {"role": "user", "content": given}]
 
 
@@ -231,6 +234,10 @@ def _spread(cases: Sequence[Case]) -> tuple[Case, ...]:
     """The first cases of either answer, in turn."""
     yes, no = ([one for one in cases if one.verdict is answer][: SHOWN // 2] for answer in (True, False))
     return tuple(one for pair in zip(yes, no, strict=False) for one in pair)
+
+
+def _answer(claim: str) -> str:
+    return json.dumps({"answer": claim}, ensure_ascii=False)
 
 
 def shown(text: str) -> str:

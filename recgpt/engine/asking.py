@@ -74,6 +74,7 @@ class LanguageModel:
 
     Args:
         adapters: who answers requests of a task in the place of the model, see `request`.
+        verbatim: the grammar of a text's own tokens, where the server takes one.
         remedy: what to do when the server does not answer, as the end of a sentence.
         max_tokens: a budget for the run, in tokens in plus tokens out. It is looked at before a request is sent, so the
             requests in flight when it is reached go over it.
@@ -90,12 +91,14 @@ class LanguageModel:
         remedy: str,
         max_tokens: int | None = None,
         adapters: Callable[[str], "Served | None"] = lambda _: None,
+        verbatim: Callable[[str], str] | None = None,
     ) -> None:
         self.model = chat.model
         self.revision = revision
         self.in_flight = in_flight
         self._chat = chat
         self._adapters = adapters
+        self._verbatim = verbatim
         self._chats = {chat.model: chat}  # by the name that a request calls its model
         self._ledger = ledger
         self._clerk = Clerk(ledger)
@@ -144,11 +147,15 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int = 0,
         top_logprobs: int = 0,
+        verbatim: str | None = None,
     ) -> Request:
         """Resolve a prompt for this model. Another seed (with a temperature) is another request: a fresh try.
 
         Args:
             schema: a narrower one than the prompt's own, for this request.
+            verbatim: the only answer that the schema allows. Under a schema alone a model spells it in whatever pieces
+                it likes best at each place, whose probabilities are not those of the words; where the server can be,
+                it is held to the text's own tokens.
         """
         self._ledger.register(prompt)
         model, revision = self.answering(prompt.task)
@@ -163,6 +170,7 @@ class LanguageModel:
             temperature=temperature,
             seed=seed,
             top_logprobs=top_logprobs,
+            grammar="" if verbatim is None or self._verbatim is None else self._verbatim(verbatim),
         )
 
     def answering(self, task: str) -> tuple[str, str]:

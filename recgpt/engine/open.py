@@ -7,7 +7,7 @@ from nowhere else.
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel, Served
 from recgpt.engine.completion import PassingError, RefusedError
 from recgpt.engine.ledger import Ledger
+from recgpt.engine.tokens import verbatim
 from recgpt.errors import ConfigError, EngineError
 from recgpt.serving import Adapter, Serving, serving
 from recgpt.settings import Engine as Settings
@@ -72,6 +73,7 @@ async def open_engine(
             remedy=opened.remedy,
             max_tokens=max_tokens,
             adapters=answering,
+            verbatim=opened.verbatim(),
         )
         stack.push_async_callback(model.aclose)
         yield model
@@ -106,6 +108,9 @@ class _Server:
                 ) from None
         return Served(one.name, one.version, chat)
 
+    def verbatim(self) -> None:
+        """A server is held to a schema, and its tokens are its own."""
+
     def _chat(self, name: str) -> "ServerChat":
         return _chat(self.stack, self.engine, self.engine.base_url, name, self.key, self.in_flight)
 
@@ -131,6 +136,9 @@ class _Embedded:
         weights = merged(self.weights, one.folder) if self.contact else self.weights
         chat = await self._started(weights, one.name, self.log.with_name(f"engine-{one.name}.log"))
         return Served(one.name, one.version, chat)
+
+    def verbatim(self) -> Callable[[str], str]:
+        return verbatim(self.weights.tokenizer)
 
     async def _started(self, weights: embedded.Weights, name: str, log: Path) -> "ServerChat":
         base_url, key = "http://127.0.0.1:9/v1", None

@@ -82,8 +82,10 @@ def resolve(
     temperature: float = 0.0,
     seed: int = 0,
     top_logprobs: int = 0,
+    grammar: str = "",
 ) -> Request:
-    """Write everything out. An empty schema asks for free text; `top_logprobs` of 0 asks for no probabilities."""
+    """Write everything out. An empty schema asks for free text; `top_logprobs` of 0 asks for no probabilities; a
+    `grammar` (llama.cpp's GBNF) holds the answer in the place of the schema."""
     fields: dict[str, Any] = {
         "model": model,
         "messages": messages,
@@ -91,7 +93,9 @@ def resolve(
         "seed": seed,
         "max_tokens": max_tokens,
     }
-    if schema:
+    if grammar:
+        fields["grammar"] = grammar
+    elif schema:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", task)[:64]
         fields["response_format"] = {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
     if top_logprobs:

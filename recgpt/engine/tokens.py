@@ -1,10 +1,11 @@
-"""Counting tokens, to fit a text into a budget before anything is asked.
+"""Tokens: counted, to fit a text into a budget before anything is asked, and named, to have a text said in its own.
 
 Exact where the model's tokenizer is at hand (`engine.tokenizer` for a server; always for the packaged model), else a
 cautious guess: a token for every three bytes of UTF-8, which is more tokens than any usual tokenizer makes of prose.
 Nothing is downloaded.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from recgpt.engine import embedded
 from recgpt.errors import ConfigError
 
 BYTES_A_TOKEN = 3
+BROKEN = "\ufffd"
 FILE = "tokenizer.json"
 
 
@@ -38,6 +40,31 @@ def token_counter(config: Config) -> Callable[[str], int]:
         return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
     return count
+
+
+def verbatim(file: Path) -> Callable[[str], str]:
+    """A function from a text to the grammar (llama.cpp's GBNF) that takes it alone, in its own tokens.
+
+    Args:
+        file: the model's tokenizer.json.
+    """
+    tokenizer = Tokenizer.from_file(str(file))
+
+    def grammar(text: str) -> str:
+        pieces: list[str] = []
+        ids: list[int] = []
+        for token in tokenizer.encode(text, add_special_tokens=False).ids:
+            ids.append(token)
+            said = tokenizer.decode(ids, skip_special_tokens=False)
+            if BROKEN in said:
+                continue  # a character in several tokens, which the server does not take one by one
+            pieces.append(f"<[{token}]>" if len(ids) == 1 else json.dumps(said, ensure_ascii=False))
+            ids = []
+        if ids:  # the text has that very mark in it
+            pieces.append(json.dumps(tokenizer.decode(ids, skip_special_tokens=False), ensure_ascii=False))
+        return "root ::= " + " ".join(pieces)
+
+    return grammar
 
 
 def guess(text: str) -> int:

@@ -166,8 +166,10 @@ class Judge:
 
     def _request(self, criterion: Criterion, given: str, claim: str) -> Request:
         schema = criterion.schema_for(given=given, claim=claim)
-        variables = {"given": given, "claim": claim}
-        return self.model.request(criterion, variables, schema=schema, top_logprobs=criterion.top_logprobs)
+        variables, verbatim = {"given": given, "claim": claim}, criterion.verbatim(claim)
+        return self.model.request(
+            criterion, variables, schema=schema, top_logprobs=criterion.top_logprobs, verbatim=verbatim
+        )
 
 
 def read(asked: Sequence[Asked], settled: Sequence[Settled]) -> dict[str, tuple[Verdict, list[Settled]]]:

@@ -76,6 +76,7 @@ def at(model: LanguageModel, temperature: float, seed: int) -> LanguageModel:
             temperature: float = 0.0,
             seed: int = 0,
             top_logprobs: int = 0,
+            verbatim: str | None = None,
         ) -> Request:
             return super().request(
                 prompt,
@@ -84,6 +85,7 @@ def at(model: LanguageModel, temperature: float, seed: int) -> LanguageModel:
                 temperature=max(temperature, least),
                 seed=first + seed,
                 top_logprobs=top_logprobs,
+                verbatim=verbatim,
             )
 
     least, first = temperature, seed

@@ -15,7 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 from sqlalchemy import Engine as Store
+from tokenizers import Tokenizer
 
+from judges import load_criteria
 from recgpt.config import Config
 from recgpt.engine import embedded
 from recgpt.engine.asking import LanguageModel
@@ -88,6 +90,34 @@ def test_the_packaged_model_answers_by_schema_with_probabilities_and_within_its_
     count = token_counter(config)
     assert [count(text) for text in TEXTS] == counts
     assert (config.work_folder / "engine.log").stat().st_size > 0
+
+
+@pytest.mark.parametrize("claim", ["wild bird seed", "Café 茶🙂 mug", 'the "big" one', "half \ufffd"])
+def test_what_a_judge_has_it_say_is_said_in_the_words_own_tokens(config: Config, store: Store, claim: str) -> None:
+    """Under a schema alone it says "wild" as w, il, d: the pieces it likes best, whose probabilities mean nothing."""
+    criterion = load_criteria("tags", ["relevant"], form="said")[0]
+    verbatim = criterion.verbatim(claim)
+    assert verbatim is not None
+    assert json.loads(verbatim) == {"answer": claim}
+
+    async def work() -> Reply:
+        async with open_engine(config, store) as model:
+            target = {"given": "feeding birds", "claim": claim}
+            schema = criterion.schema_for(**target)
+            return await model.ask(model.request(criterion, target, schema=schema, top_logprobs=5, verbatim=verbatim))
+
+    reply = asyncio.run(work())
+    assert reply.outcome is Outcome.OK, reply.reason
+    assert reply.content == verbatim
+    assert reply.logprobs is not None
+    own = Tokenizer.from_file(str(embedded.prepare().tokenizer)).encode(verbatim, add_special_tokens=False).ids
+    if claim.isascii():  # a character of several tokens may be put together otherwise
+        assert [entry["id"] for entry in reply.logprobs][: len(own)] == own
+    said = criterion.read(reply.content, reply.logprobs, given="feeding birds", claim=claim)
+    # Its own words for the place are offered beside the one it has to take: the numbers are those of a free model.
+    assert any(entry["token"] != entry["top_logprobs"][0]["token"] for entry in reply.logprobs)
+    assert said.p_yes is not None
+    assert 0.0 < said.p_yes < 1.0
 
 
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:

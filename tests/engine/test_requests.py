@@ -36,6 +36,13 @@ def test_the_body_writes_every_default_out_and_keeps_the_order_of_a_schema() -> 
     assert "茶" in body
 
 
+def test_a_grammar_stands_in_the_place_of_the_schema() -> None:
+    body = json.loads(make(grammar="root ::= <[1]> <[2]>").body)
+    assert body["grammar"] == "root ::= <[1]> <[2]>"
+    assert "response_format" not in body
+    assert "grammar" not in json.loads(make().body)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -48,6 +55,7 @@ def test_the_body_writes_every_default_out_and_keeps_the_order_of_a_schema() -> 
         {"temperature": 0.5},
         {"seed": 1},
         {"top_logprobs": 5},
+        {"grammar": "root ::= <[1]>"},
     ],
 )
 def test_what_decides_the_answer_is_in_the_hash(change: dict[str, Any]) -> None:

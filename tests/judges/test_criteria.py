@@ -80,6 +80,8 @@ def test_the_form_said_makes_the_model_say_the_claim(task: str) -> None:
     messages = one.messages(given="GIVEN", claim="CLAIM")
     said = one.schema_for(given="GIVEN", claim="CLAIM")["properties"]["answer"]["enum"]
     assert (messages[-1]["content"], said) == ("GIVEN", ["CLAIM"])
+    assert one.verbatim("CLAIM") == '{"answer": "CLAIM"}'
+    assert load_criteria(task)[0].verbatim("CLAIM") is None
     assert [message["role"] for message in messages[1::2]] == ["user"] * (len(messages) // 2)
     for message in messages[2::2]:
         assert list(json.loads(message["content"])) == ["answer"]
