@@ -155,8 +155,9 @@ def _print_requests(found: dict[str, Any]) -> None:
         for message in asked["messages"]:
             _heading(message["role"])
             OUT.print(_visible(message["content"]), markup=False)
-        _heading("schema")
-        OUT.print(json_text.dumps(asked["schema"], ensure_ascii=False), markup=False)
+        if asked["schema"] is not None:  # else there was none, or a grammar, which stands with the sampling
+            _heading("schema")
+            OUT.print(json_text.dumps(asked["schema"], ensure_ascii=False), markup=False)
         _heading(f"prompt file, version {asked['prompt']['version']}")
         OUT.print(asked["prompt"]["text"] or "(not kept)", markup=False)
         _print_answer(asked["answer"])
