@@ -25,8 +25,10 @@ from recgpt.engine.open import open_engine
 from recgpt.engine.requests import Reply
 from recgpt.engine.tokens import token_counter
 from recgpt.errors import EngineError
-from recgpt.settings import Engine
-from recgpt.words import Outcome
+from recgpt.labels.judging import UNFITTED, Asked, Judge
+from recgpt.labels.targets import Target
+from recgpt.settings import Engine, Seat
+from recgpt.words import Outcome, Task
 
 try:
     embedded.packaged()
@@ -118,6 +120,26 @@ def test_what_a_judge_has_it_say_is_said_in_the_words_own_tokens(config: Config,
     assert any(entry["token"] != entry["top_logprobs"][0]["token"] for entry in reply.logprobs)
     assert said.p_yes is not None
     assert 0.0 < said.p_yes < 1.0
+
+
+def test_a_judge_holds_the_packaged_model_to_the_claim_beside_what_is_given_and_beside_nothing(
+    config: Config, store: Store
+) -> None:
+    criterion = load_criteria("tags", ["relevant"], form="said")[0]
+    target = Target(Task.TAGS, 1, "tea", "glass teapot", interest="tea")
+
+    async def asked() -> list[dict[str, Any]]:
+        async with open_engine(config, store, contact=False) as model:
+            judge = Judge(model, Seat(config.engine, "said", 1, 0.7))
+            questions = judge.questions(target, [Asked(criterion, UNFITTED)])
+            return [json.loads(attempt.body) for one in questions for attempt in one.attempts]
+
+    bodies = asyncio.run(asked())
+    assert [body["messages"][-1]["content"] for body in bodies] == ["tea", "something"]
+    own = Tokenizer.from_file(str(embedded.prepare().tokenizer)).encode('{"answer": "glass teapot"}').ids
+    for body in bodies:
+        assert body["grammar"] == "root ::= " + " ".join(f"<[{token}]>" for token in own)
+        assert "response_format" not in body
 
 
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
